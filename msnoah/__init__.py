@@ -1,0 +1,38 @@
+"""msnoah: MindSpore models trained from a YAML, exported as verified MindIR and ONNX, profiled on the device.
+
+Public names are loaded on first use: importing MindSpore costs seconds and 400 MB.
+"""
+
+import importlib
+import os
+import platform
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "create_model": "msnoah.registry",
+    "list_models": "msnoah.registry",
+    "register_model": "msnoah.registry",
+    "load_config": "msnoah.config_file",
+    "RunConfig": "msnoah.config",
+    "RunFolder": "msnoah.run_folder",
+    "MsnoahError": "msnoah.errors",
+    "load_checkpoint": "msnoah.checkpoint",
+    "fuse": "msnoah.nn.fusing",
+}
+__all__ = sorted(_PUBLIC)
+
+# MindSpore's oneDNN picks its reference convolution on AVX-512 machines, 70 times slower; capped at AVX2 it takes the
+# fast one. It is read when MindSpore is imported, so it must be set before. A user's own setting wins.
+if platform.machine() in ("x86_64", "AMD64"):
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'msnoah' has no attribute '{name}'")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,174 @@
+"""The typed sections of a run, nested as the YAML is; `config_file.py` reads them with line numbers."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A YAML mapping whose unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class ModelConfig(Section):
+    """Which model. num_classes, in_channels and image_size follow from the data unless `args` says otherwise."""
+
+    name: str
+    checkpoint: str | None = None
+    strict: bool = True
+    args: dict[str, Any] = {}
+
+
+class RandAugmentConfig(Section):
+    """RandAugment as timm's rand-m9-mstd0.5-inc1: `layers` random operations of strength N(magnitude, magnitude_std) of 10."""
+
+    layers: Count = 2
+    magnitude: Annotated[float, Field(ge=0, le=10)] = 9.0
+    magnitude_std: NotNegative = 0.5
+
+
+class AugmentConfig(Section):
+    """What a training image goes through, in this order."""
+
+    crop: Literal["none", "padded", "random_resized"] = "none"
+    padding: Annotated[int, Field(ge=0)] = 0
+    scale: tuple[Positive, Positive] = (0.08, 1.0)
+    ratio: tuple[Positive, Positive] = (0.75, 4 / 3)
+    horizontal_flip: Fraction = 0.0
+    color_jitter: NotNegative = 0.0
+    rand_augment: RandAugmentConfig | None = None
+    random_erasing: Fraction = 0.0
+
+
+class DataConfig(Section):
+    """Where images come from and what a model sees of them (channels first, RGB or grey, scaled 0-1, then normalised)."""
+
+    source: Literal["digits", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
+    path: str | None = None
+    image_size: Count = 224
+    channels: Literal[1, 3] = 3
+    mean: list[float] = [0.485, 0.456, 0.406]
+    std: list[Positive] = [0.229, 0.224, 0.225]
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    crop_fraction: Annotated[float, Field(gt=0, le=1)] = 0.875
+    workers: Count = 2
+    corrupt: Literal["fail", "skip"] = "fail"
+    augment: AugmentConfig = AugmentConfig()
+    classes: list[str] = []
+
+    @model_validator(mode="after")
+    def _one_constant_per_channel(self):
+        for key in ("mean", "std"):
+            found = len(getattr(self, key))
+            if found != self.channels:
+                raise ValueError(f"{key} has {found} values, but channels is {self.channels}; give one per channel")
+        return self
+
+
+class OptimizerConfig(Section):
+    """AdamW (decoupled decay, bias correction) or SGD with momentum. 1-D parameters and names in `no_decay` are not decayed."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: Positive = 5e-4
+    lr_batch: Count | None = None  # lr is multiplied by (batch_size * accumulate) / lr_batch
+    weight_decay: NotNegative = 0.05
+    no_decay: list[str] = []
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+
+
+class ScheduleConfig(Section):
+    """Learning rate per optimiser step: linear warm-up, then cosine, poly or steps; `cooldown_epochs` stay at min_lr."""
+
+    name: Literal["constant", "cosine", "poly", "step"] = "cosine"
+    warmup_epochs: NotNegative = 0.0
+    warmup_lr: NotNegative = 0.0
+    min_lr: NotNegative = 0.0
+    cooldown_epochs: NotNegative = 0.0
+    power: Positive = 0.9
+    milestones: list[NotNegative] = []
+    gamma: Positive = 0.1
+
+
+class MixupConfig(Section):
+    """Mixup or CutMix of a batch with its mirror image, one draw a batch (Zhang 2018, Yun 2019)."""
+
+    mixup_alpha: NotNegative = 0.8
+    cutmix_alpha: NotNegative = 1.0
+    probability: Fraction = 1.0
+    switch_probability: Fraction = 0.5
+
+
+class ProgressiveNormConfig(Section):
+    """PRepBN's ramp: `warm_steps` of pure LayerNorm, then its share falls from `start` to 0 over `steps` optimiser steps."""
+
+    steps: Count
+    warm_steps: Annotated[int, Field(ge=0)] = 0
+    start: Fraction = 1.0
+
+
+class TrainConfig(Section):
+    """How the model is trained."""
+
+    epochs: Count
+    batch_size: Count = 128
+    eval_batch_size: Count | None = None
+    accumulate: Count = 1
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    amp_level: Literal["O0", "O1", "O2", "O3"] = "O0"
+    clip_grad_norm: Positive | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mixup: MixupConfig | None = None
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    progressive_norm: ProgressiveNormConfig | None = None
+    bn_reestimation_epochs: Annotated[int, Field(ge=0)] = 0
+    eval_every: Count = 1
+    checkpoint_every_steps: Count | None = None
+    mode: Literal["graph", "pynative"] = "graph"
+
+
+class ExportConfig(Section):
+    """How artifacts are written and checked."""
+
+    opset: Annotated[int, Field(ge=17)] = 17
+    embed_preprocessing: bool = False
+    verify_batches: list[Count] = [1, 2, 5]
+    tolerance: Positive = 1e-5
+
+
+class ProfileConfig(Section):
+    """How latency is measured."""
+
+    runtimes: list[Literal["onnxruntime", "mindspore"]] = ["onnxruntime", "mindspore"]
+    threads: list[Count] = [1]
+    batch_size: Count = 1
+    warmup: Annotated[int, Field(ge=0)] = 10
+    repeats: Count = 100
+
+
+class RunConfig(Section):
+    """A whole run: `msnoah train` reads one, and the resolved copy lies in the run folder."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    device: Literal["CPU", "GPU", "Ascend"] = "CPU"
+    model: ModelConfig
+    data: DataConfig
+    train: TrainConfig
+    export: ExportConfig = ExportConfig()
+    profile: ProfileConfig = ProfileConfig()
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the model's factory: what follows from the data, then what `model.args` says."""
+        derived = {"image_size": self.data.image_size, "in_channels": self.data.channels}
+        if self.data.classes:
+            derived["num_classes"] = len(self.data.classes)
+        return {**derived, **self.model.args}

@@ -1,0 +1,45 @@
+"""Where labelled images come from: one protocol, one file for each kind of source, one table."""
+
+import importlib
+from typing import Literal, Protocol
+
+import numpy as np
+
+from msnoah.config import DataConfig
+from msnoah.errors import DataError
+
+
+class ImageSource(Protocol):
+    """One split of a labelled data set, read by index from any thread."""
+
+    classes: list[str]
+    labels: np.ndarray  # (N,) int32, indices into classes
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> np.ndarray:
+        """One image, (H, W, C) uint8, RGB or grey as DataConfig.channels says; DataError names an unreadable file."""
+
+    def name(self, index: int) -> str:
+        """What a message calls an image: its path, or its place in the data set."""
+
+
+_OPENERS = {
+    "digits": ("msnoah.data.digits", "open_digits"),
+    "fashion_mnist": ("msnoah.data.idx", "open_fashion_mnist"),
+    "cifar10": ("msnoah.data.cifar", "open_cifar10"),
+    "cifar100": ("msnoah.data.cifar", "open_cifar100"),
+    "image_folder": ("msnoah.data.image_folder", "open_image_folder"),
+}
+
+
+def open_source(data: DataConfig, split: Literal["train", "val"]) -> ImageSource:
+    """One split of the data that a config names.
+
+    Raises:
+        DataError: data that is missing, damaged or laid out in another way, with what was looked for and where.
+    """
+    if split not in ("train", "val"):
+        raise DataError(f"unknown split '{split}' of {data.source}; it has 'train' and 'val'")
+    module, opener = _OPENERS[data.source]
+    return getattr(importlib.import_module(module), opener)(data, split)

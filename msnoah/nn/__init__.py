@@ -1,0 +1,1 @@
+"""Cells that two models share; each file holds one idea."""

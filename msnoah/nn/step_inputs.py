@@ -1,0 +1,58 @@
+"""What a trainer hands to a model before a step: numbers of the step, held in Parameters that are no weights."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+from mindspore import dtype as mstype
+
+from msnoah.nn.drop_path import DropPath
+from msnoah.nn.rep_norm import ProgressiveRepBatchNorm
+
+STEP_INPUTS = ("layer_norm_share", "keep_scale")
+BUFFERS = ("moving_mean", "moving_variance")
+
+
+def set_layer_norm_share(model: nn.Cell, share: float) -> None:
+    """Sets LayerNorm's share (0 to 1) in every progressive norm of the model, for the steps from here on."""
+    for norm in _cells_of(model, ProgressiveRepBatchNorm):
+        norm.layer_norm_share.set_data(Tensor(share, mstype.float32))
+
+
+def set_warm(model: nn.Cell, warm: bool) -> None:
+    """Makes every progressive norm pure LayerNorm in training, or ends that; a compiled step must be compiled anew."""
+    for norm in _cells_of(model, ProgressiveRepBatchNorm):
+        norm.warm = bool(warm)
+
+
+def prepare_drop_paths(model: nn.Cell, batch_size: int) -> None:
+    """Sizes every DropPath for training batches of `batch_size` samples. To be called before the step is compiled."""
+    for path in _cells_of(model, DropPath):
+        scale = Tensor(np.ones((batch_size, 1, 1), np.float32))
+        path.keep_scale = Parameter(scale, name=path.keep_scale.name, requires_grad=False)
+
+
+def draw_drop_paths(model: nn.Cell, rng: np.random.Generator) -> None:
+    """Draws for every DropPath, in the model's order, which samples of the next batch keep their branch."""
+    for path in _cells_of(model, DropPath):
+        keep = 1.0 - path.rate
+        kept = rng.random(path.keep_scale.shape) < keep
+        path.keep_scale.set_data(Tensor((kept / keep).astype(np.float32)))
+
+
+def weights(model: nn.Cell) -> dict[str, Parameter]:
+    """The model's Parameters by name, batch statistics included, without the step inputs: what a checkpoint holds."""
+    return {name: parameter for name, parameter in model.parameters_and_names() if _last(name) not in STEP_INPUTS}
+
+
+def count_parameters(model: nn.Cell) -> int:
+    """How many numbers the model has learnt or would learn: all weights but the batch statistics."""
+    return sum(parameter.size for name, parameter in weights(model).items() if _last(name) not in BUFFERS)
+
+
+def _last(name: str) -> str:
+    return name.rsplit(".", 1)[-1]
+
+
+def _cells_of(model: nn.Cell, kind: type) -> Iterator[nn.Cell]:
+    return (cell for _, cell in model.cells_and_names() if isinstance(cell, kind))

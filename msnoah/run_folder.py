@@ -15,6 +15,7 @@ class RunFolder:
     """The files of one run.
 
     config.yaml (resolved)  history.jsonl  best.ckpt  last.ckpt        written by training
+    evaluation.json                                                    written by eval
     model.mindir  model.onnx  export.json                              written by export
     profiles/*.json                                                    written by profile
     report.html                                                        written by report
@@ -26,6 +27,7 @@ class RunFolder:
         self.history_path = self.path / "history.jsonl"
         self.best_checkpoint = self.path / "best.ckpt"
         self.last_checkpoint = self.path / "last.ckpt"
+        self.evaluation_path = self.path / "evaluation.json"
         self.mindir_path = self.path / "model.mindir"
         self.onnx_path = self.path / "model.onnx"
         self.export_path = self.path / "export.json"
@@ -51,7 +53,7 @@ class RunFolder:
     def create(cls, path: str | Path, config: RunConfig) -> "RunFolder":
         """A new folder that holds the resolved config; RunFolderError if a run lies there or it cannot be written."""
         run = cls(path)
-        if run.config_path.exists():
+        if run.last_checkpoint.exists() or run.history_path.exists():
             raise RunFolderError(f"{run.path}: holds a run already; add --resume to go on with it, or --run for another folder")
         try:
             run.profiles_path.mkdir(parents=True, exist_ok=True)

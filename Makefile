@@ -1,0 +1,30 @@
+# Two commands set everything up on a machine with make and Python 3.10-3.12: `make demo` and `make test`.
+VENV ?= .venv
+RUN ?= runs/demo
+CANDIDATES = python3.12 python3.11 python3.10 python3
+PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c 'import sys, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' >/dev/null 2>&1 && echo $(p))))
+MSNOAH = $(VENV)/bin/msnoah
+
+.PHONY: demo test clean
+
+demo: $(VENV)/.installed-demo
+	rm -rf $(RUN)
+	$(MSNOAH) train configs/digits_slab_deit.yaml --run $(RUN)
+	$(MSNOAH) eval $(RUN)
+	$(MSNOAH) export $(RUN)
+	$(MSNOAH) profile $(RUN)
+	$(MSNOAH) report $(RUN)
+
+test: $(VENV)/.installed-test
+	$(VENV)/bin/python -m pytest
+
+$(VENV)/.installed-%: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --editable '.[$*]'
+	touch $@
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.10-3.12 with ensurepip found (tried $(CANDIDATES)); set PYTHON=/path/to/python" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,239 @@
+"""The command line: every command loads, calls and prints; results go to stdout, progress and errors to stderr.
+
+Exit codes: 0 = done, 1 = it ran and the answer is bad, 2 = wrong use, 130 = interrupted.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from msnoah.errors import MsnoahError
+
+Arguments = argparse.Namespace
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code; an MsnoahError costs one line, never a traceback."""
+    arguments = build_parser().parse_args(argv)
+    # Read when MindSpore is imported: its warnings would drown the progress bars. A user's own level wins.
+    os.environ.setdefault("GLOG_v", "3")
+    try:
+        arguments.command(arguments)
+    except MsnoahError as error:
+        print(f"msnoah {arguments.name}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"msnoah {arguments.name}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands, from the COMMANDS table."""
+    parser = argparse.ArgumentParser(prog="msnoah", description="Train from a YAML, export verified MindIR and ONNX, profile latency.")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, (command, declare) in COMMANDS.items():
+        summary = command.__doc__.split("\n")[0]
+        subparser = commands.add_parser(name, help=summary, description=command.__doc__)
+        declare(subparser)
+        subparser.set_defaults(command=command, name=name)
+    return parser
+
+
+def train(arguments: Arguments) -> None:
+    """Trains what a YAML describes, or goes on with a run (--resume)."""
+    from msnoah.config_file import load_config
+    from msnoah.run_folder import RunFolder
+    from msnoah.training.trainer import train as run_training
+
+    source = Path(arguments.config)
+    config_path, run_path = (source / "config.yaml", source) if source.is_dir() else (source, Path("runs") / source.stem)
+    config = load_config(config_path, arguments.set)
+    run_path = arguments.run or run_path
+    run = RunFolder.open(run_path) if arguments.resume else RunFolder.create(run_path, config)
+    _print_record(run_training(config, run, resume=arguments.resume), arguments)
+
+
+def evaluate(arguments: Arguments) -> None:
+    """Evaluates a run's checkpoint on its validation images; writes evaluation.json."""
+    from msnoah.run_folder import RunFolder, write_json
+    from msnoah.training.evaluator import evaluate_run
+
+    run = RunFolder.open(arguments.run)
+    record = evaluate_run(run, checkpoint=arguments.checkpoint, device=arguments.device)
+    write_json(run.evaluation_path, record)
+    _print_record(record, arguments)
+
+
+def export(arguments: Arguments) -> None:
+    """Writes model.mindir and model.onnx from the fused model and verifies both; exit 1 if they differ."""
+    from msnoah.export.exporter import export_run
+    from msnoah.run_folder import RunFolder
+
+    chosen = {"opset": arguments.opset, "embed_preprocessing": arguments.embed_preprocessing, "tolerance": arguments.tolerance}
+    overrides = {key: value for key, value in chosen.items() if value is not None}
+    record = export_run(RunFolder.open(arguments.run), checkpoint=arguments.checkpoint, **overrides)
+    if arguments.json:
+        _print_record(record, arguments)
+        return
+    from msnoah.export.metadata import describe_export
+
+    print(describe_export(record))
+
+
+def profile(arguments: Arguments) -> None:
+    """Measures the latency of a run's artifacts, or of one .onnx file, on this machine."""
+    from msnoah.deploy.latency_table import latency_table
+    from msnoah.deploy.profiler import profile_artifact, profile_run
+    from msnoah.run_folder import RunFolder
+
+    chosen = {"runtimes": arguments.runtime, "threads": arguments.threads, "batch_size": arguments.batch_size}
+    chosen |= {"warmup": arguments.warmup, "repeats": arguments.repeats}
+    overrides = {key: value for key, value in chosen.items() if value is not None}
+    target = Path(arguments.target)
+    if target.suffix == ".onnx":
+        profiles = [profile_artifact(target, _profile_settings(None, overrides))]
+    else:
+        run = RunFolder.open(target)
+        profiles = profile_run(run, _profile_settings(run, overrides))
+    _print_record([p.to_record() for p in profiles], arguments, text=latency_table(profiles))
+
+
+def compare(arguments: Arguments) -> None:
+    """Compares the latency of two runs or two profiles; exit 1 if b is slower than a by more than allowed."""
+    from msnoah.deploy.comparison import compare as compare_profiles
+    from msnoah.deploy.comparison import parse_percentage
+
+    limit = parse_percentage(arguments.max_regression) if arguments.max_regression else None
+    comparison = compare_profiles(arguments.a, arguments.b, max_regression=limit, metric=arguments.metric)
+    _print_record(comparison.to_record(), arguments, text=comparison.table())
+    comparison.check()
+
+
+def report(arguments: Arguments) -> None:
+    """Writes one self-contained HTML page about a run; prints its path."""
+    from msnoah.deploy.report import write_report
+    from msnoah.run_folder import RunFolder
+
+    print(write_report(RunFolder.open(arguments.run)))
+
+
+def models(arguments: Arguments) -> None:
+    """Lists the models by name, with what each is."""
+    from msnoah.registry import find_factory, list_models
+
+    names = list_models(arguments.pattern)
+    if not names:
+        raise MsnoahError(f"no model matches '{arguments.pattern}'; `msnoah models` lists all")
+    summaries = {name: (find_factory(name).__doc__ or "").split("\n")[0] for name in names}
+    width = max(map(len, names))
+    _print_record(summaries, arguments, text="\n".join(f"{name:{width}}  {text}" for name, text in summaries.items()))
+
+
+def _profile_settings(run, overrides: dict):
+    from pydantic import ValidationError
+
+    from msnoah.config import ProfileConfig
+
+    base = run.config().profile.model_dump() if run else {}
+    try:
+        return ProfileConfig(**{**base, **overrides})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise MsnoahError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, found {fault['input']!r}") from None
+
+
+def _declare_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", help="a YAML file; or a run folder, with --resume")
+    parser.add_argument("--run", type=Path, help="the run folder (default: runs/<name of the YAML>)")
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint, bit for bit")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, as in train.epochs=10")
+    _declare_json(parser)
+
+
+def _declare_eval(parser: argparse.ArgumentParser) -> None:
+    _declare_run(parser)
+    _declare_checkpoint(parser)
+    parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), help="default: the device of the config")
+    _declare_json(parser)
+
+
+def _declare_export(parser: argparse.ArgumentParser) -> None:
+    _declare_run(parser)
+    _declare_checkpoint(parser)
+    parser.add_argument("--opset", type=int, help="ONNX opset, 17 or newer")
+    parser.add_argument("--embed-preprocessing", action="store_true", default=None, help="take uint8 NHWC images, normalise in the graph")
+    parser.add_argument("--tolerance", type=float, help="largest relative difference that passes (default 1e-5)")
+    _declare_json(parser)
+
+
+def _declare_profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", help="a run folder, or an .onnx file")
+    parser.add_argument("--runtime", action="append", choices=("onnxruntime", "mindspore"), help="may be given twice")
+    parser.add_argument("--threads", type=_integers, metavar="N[,N...]", help="thread counts, as in 1,2")
+    parser.add_argument("--batch-size", type=int, metavar="N")
+    parser.add_argument("--warmup", type=int, metavar="N", help="runs before the clock starts")
+    parser.add_argument("--repeats", type=int, metavar="N", help="timed runs")
+    _declare_json(parser)
+
+
+def _declare_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", help="the baseline: a run folder or a profile's JSON")
+    parser.add_argument("b", help="what is compared with it")
+    parser.add_argument("--max-regression", metavar="PERCENT", help="how much slower b may be, as in 5%%; exit 1 beyond it")
+    parser.add_argument("--metric", choices=("cpu", "wall"), default="wall", help="which time is compared (default: wall)")
+    _declare_json(parser)
+
+
+def _declare_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pattern", nargs="?", default="*", help="a shell pattern, as in 'slab_*'")
+    _declare_json(parser)
+
+
+def _declare_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="a run folder")
+
+
+def _declare_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", default="best", help="best, last, or a file (default: best)")
+
+
+def _declare_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _integers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def _print_record(record, arguments: Arguments, text: str | None = None) -> None:
+    if arguments.json:
+        print(json.dumps(record, indent=2))
+    elif text is not None:
+        print(text)
+    else:
+        print("\n".join(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}" for key, value in record.items()))
+
+
+def _version() -> str:
+    from msnoah import __version__
+
+    return f"msnoah {__version__}"
+
+
+COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.ArgumentParser], None]]] = {
+    "train": (train, _declare_train),
+    "eval": (evaluate, _declare_eval),
+    "export": (export, _declare_export),
+    "profile": (profile, _declare_profile),
+    "compare": (compare, _declare_compare),
+    "report": (report, _declare_run),
+    "models": (models, _declare_models),
+}

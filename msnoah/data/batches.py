@@ -15,7 +15,7 @@ from msnoah.config import DataConfig, MixupConfig
 from msnoah.data.mixup import mix, smooth_targets
 from msnoah.data.preprocessing import evaluation_view, normalise
 from msnoah.data.random_erasing import random_erasing
-from msnoah.data.random_streams import MIX, ORDER, SAMPLE, stream
+from msnoah.data.random_streams import Purpose, Streams
 from msnoah.data.sources import ImageSource
 from msnoah.data.transforms import training_view
 from msnoah.errors import DataError
@@ -80,23 +80,25 @@ class BatchLoader:
 
     def _order(self, epoch: int) -> np.ndarray:
         size = len(self._source)
-        return stream(self._seed, epoch, ORDER).permutation(size) if self._training else np.arange(size)
+        return Streams(self._seed, epoch).at(Purpose.ORDER).permutation(size) if self._training else np.arange(size)
 
     def _build(self, epoch: int, order: np.ndarray, skipped: list, stop: threading.Event, number: int) -> Batch | None:
-        chosen = order[number * self._batch_size:(number + 1) * self._batch_size]
-        views, labels, randoms = [], [], []
-        for index in map(int, chosen):
+        indices = order[number * self._batch_size:(number + 1) * self._batch_size]
+        streams = Streams(self._seed, epoch)
+        views, labels = [], []
+        for index in map(int, indices):
             if stop.is_set():
                 return None
-            random = stream(self._seed, epoch, SAMPLE, index) if self._training else None
+            random = streams.at(Purpose.SAMPLE, index) if self._training else None
             read = self._read(index, random, skipped)
-            if read is None:
-                continue
-            image, read_index = read
-            views.append(self._view(image, read_index, random))
-            labels.append(self._source.labels[read_index])
-            randoms.append(random)
-        return self._assemble(views, np.array(labels, np.int32), randoms, stream(self._seed, epoch, MIX, number))
+            if read is not None:
+                image, read_index = read
+                views.append(self._view(image, read_index, random))
+                labels.append(self._source.labels[read_index])
+        images, targets = self._arrays(views, np.array(labels, np.int32))
+        if self._training:
+            targets = self._regularise(images, targets, streams, number, indices)
+        return Batch(images, targets, np.pad(np.array(labels, np.int32), (0, len(images) - len(views))), len(views))
 
     def _read(self, index: int, random: np.random.Generator | None, skipped: list) -> tuple[np.ndarray, int] | None:
         """An image and its index. With data.corrupt: skip, an unreadable one is replaced by a random other in training;
@@ -120,16 +122,21 @@ class BatchLoader:
             shape = "x".join(map(str, image.shape))
             raise DataError(f"{self._source.name(index)}: an image of {shape} cannot be transformed: {error}") from error
 
-    def _assemble(self, views: list, labels: np.ndarray, randoms: list, random: np.random.Generator) -> Batch:
+    def _arrays(self, views: list[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         data, size, count = self._data, self._batch_size, len(views)
         images = np.zeros((size, data.channels, data.image_size, data.image_size), np.float32)
         targets = np.zeros((size, len(self._source.classes)), np.float32)
         if count:
             images[:count] = normalise(np.stack(views), data)   # (count, H, W, C) -> (count, C, H, W)
             targets[:count] = smooth_targets(labels, targets.shape[1], self._smoothing)
-        if self._training and data.augment.random_erasing:
-            for image, sample_random in zip(images, randoms):
-                random_erasing(image, data.augment.random_erasing, sample_random)
-        if self._training and self._mixup:
-            targets = mix(images, targets, self._mixup, random)
-        return Batch(images, targets, np.pad(labels, (0, size - count)), count)
+        return images, targets
+
+    def _regularise(self, images: np.ndarray, targets: np.ndarray, streams: Streams, number: int, indices) -> np.ndarray:
+        """Random erasing and mixup, in place; returns the mixed targets."""
+        probability = self._data.augment.random_erasing
+        if probability:
+            for image, index in zip(images, map(int, indices)):
+                random_erasing(image, probability, streams.at(Purpose.ERASING, index))
+        if self._mixup:
+            targets = mix(images, targets, self._mixup, streams.at(Purpose.MIXING, number))
+        return targets

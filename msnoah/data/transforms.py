@@ -38,8 +38,9 @@ def padded_crop(image: np.ndarray, data: DataConfig, random: np.random.Generator
     """The image at the model's size, on black padding, shifted at random (the usual CIFAR augmentation)."""
     size, pad = data.image_size, data.augment.padding
     image = centre_crop(resize_short_side(image, size, data.interpolation), size)
-    padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)))
-    top, left = random.integers(0, 2 * pad + 1, 2)
+    padded = np.zeros((size + 2 * pad, size + 2 * pad, image.shape[2]), np.uint8)
+    padded[pad:pad + size, pad:pad + size] = image
+    top, left = random.integers(2 * pad + 1), random.integers(2 * pad + 1)
     return padded[top:top + size, left:left + size]
 
 

@@ -1,0 +1,134 @@
+"""An exported file and what is known of it: hash, size, precision, whether it was verified."""
+
+import hashlib
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from msnoah.errors import ProfileError
+from msnoah.run_folder import RunFolder
+
+# Types of ONNX weights that give a graph its precision.
+PRECISIONS = {
+    "FLOAT": "float32",
+    "FLOAT16": "float16",
+    "BFLOAT16": "bfloat16",
+    "DOUBLE": "float64",
+    "INT8": "int8",
+    "UINT8": "int8",
+}
+
+
+class TensorSpec(BaseModel):
+    """Name, shape and numpy dtype of an input; a None in the shape is an axis that the caller chooses."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Artifact(BaseModel):
+    """One exported file. `verified` is None where no export.json speaks of it; `batch` is None where it is free."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    kind: str  # "onnx" or "mindir"
+    model: str
+    sha256: str
+    size_bytes: int
+    precision: str
+    verified: bool | None = None
+    max_rel: float | None = None
+    batch: int | None = None
+    inputs: tuple[TensorSpec, ...] = ()  # as export.json has them; a runtime that reads its own ignores them
+
+
+def open_artifact(path: str | Path) -> Artifact:
+    """An ONNX file without a run folder: nothing is known of its verification.
+
+    Raises:
+        ProfileError: no such file, another suffix, or not an ONNX graph.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise ProfileError(f"{path}: expected a run folder or a file that ends in .onnx")
+    sha256, size = _hash(path)
+    return Artifact(path=path, kind="onnx", model=path.stem, sha256=sha256, size_bytes=size, precision=_onnx_precision(path))
+
+
+def exported_artifact(run: RunFolder, kind: str) -> Artifact:
+    """The artifact of a run as export.json describes it.
+
+    Raises:
+        RunFolderError: nothing exported yet.
+        ProfileError: export.json has no such artifact, or the file is not the one that was exported.
+    """
+    record = run.export_record()
+    entry = record.get("artifacts", {}).get(kind)
+    if not isinstance(entry, dict) or "file" not in entry:
+        raise ProfileError(f"{run.export_path}: lists no {kind} artifact; `msnoah export {run.path}` writes it")
+    path = run.path / entry["file"]
+    sha256, size = _hash(path)
+    if sha256 != entry.get("sha256"):
+        raise ProfileError(
+            f"{path}: stale: its sha256 is {sha256[:12]}, but export.json says {str(entry.get('sha256'))[:12]};"
+            f" `msnoah export {run.path}` writes both anew"
+        )
+    verified, max_rel = _verification(record, kind)
+    inputs = tuple(_spec(row) for row in record.get("inputs", []))
+    precision = _onnx_precision(path) if kind == "onnx" else _input_precision(inputs)
+    return Artifact(
+        path=path, kind=kind, model=str(record.get("model", run.name)), sha256=sha256, size_bytes=size,
+        precision=precision, verified=verified, max_rel=max_rel, batch=entry.get("batch"), inputs=inputs,
+    )
+
+
+def _hash(path: Path) -> tuple[str, int]:
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+            return digest.hexdigest(), file.tell()
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _verification(record: dict[str, Any], kind: str) -> tuple[bool | None, float | None]:
+    """Whether this artifact's own checks passed, and the largest relative difference among them."""
+    checks = [check for check in record.get("verification", {}).get("checks", []) if check.get("artifact") == kind]
+    if not checks:
+        return False, None
+    return all(check.get("passed") is True for check in checks), max(float(check["max_rel"]) for check in checks)
+
+
+def _spec(row: dict[str, Any]) -> TensorSpec:
+    """A row of export.json; a symbolic axis ("batch", -1 or null) becomes None."""
+    shape = tuple(axis if isinstance(axis, int) and axis >= 0 else None for axis in row["shape"])
+    return TensorSpec(name=row["name"], shape=shape, dtype=row["dtype"])
+
+
+def _input_precision(inputs: tuple[TensorSpec, ...]) -> str:
+    return next((spec.dtype for spec in inputs if spec.dtype.startswith("float")), "float32")
+
+
+def _onnx_precision(path: Path) -> str:
+    """The type that most weights have, by number of elements."""
+    import onnx  # here, since the processes that measure memory import this module and must stay small
+
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except Exception as error:  # protobuf's DecodeError has no public home that all its versions share
+        raise ProfileError(f"{path}: not an ONNX model: {error}") from error
+    sizes: Counter[str] = Counter()
+    for tensor in graph.initializer:
+        name = PRECISIONS.get(onnx.TensorProto.DataType.Name(tensor.data_type))
+        if name:
+            sizes[name] += math.prod(tensor.dims)
+    return sizes.most_common(1)[0][0] if sizes else "float32"

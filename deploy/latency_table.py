@@ -1,0 +1,88 @@
+"""The latency table that `msnoah profile` prints and the report keeps: text, Markdown or CSV of the same columns."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from msnoah.deploy.profile import Profile
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading with its unit, and how a profile's cell reads; None is a figure that was not to be had."""
+
+    title: str
+    cell: Callable[[Profile], str | None]
+
+
+def _ms(q: float, metric: str) -> Callable[[Profile], str]:
+    return lambda profile: format_ms(profile.percentile(q, metric))
+
+
+def format_ms(value: float) -> str:
+    """Milliseconds to three significant digits, never in exponents: 0.0412, 3.14, 128."""
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:#.3g}" if value >= 0.001 else f"{value:.4f}"
+
+
+def format_size(size_bytes: float) -> str:
+    """Bytes in decimal units to three significant digits: 812 B, 22.3 MB."""
+    for unit in ("B", "kB", "MB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} GB"
+
+
+def _parity(profile: Profile) -> str | None:
+    return None if profile.parity is None else f"{profile.parity.max_rel:.1e}"
+
+
+COLUMNS = (
+    Column("runtime", lambda profile: profile.runtime),
+    Column("threads", lambda profile: str(profile.threads)),
+    Column("batch", lambda profile: str(profile.batch_size)),
+    Column("p50 wall ms", _ms(50, "wall")),
+    Column("p90 wall ms", _ms(90, "wall")),
+    Column("p99 wall ms", _ms(99, "wall")),
+    Column("p50 CPU ms", _ms(50, "cpu")),
+    Column("first run ms", lambda profile: format_ms(profile.first_run_ms)),
+    Column("peak MiB", lambda profile: None if profile.peak_memory_mb is None else f"{profile.peak_memory_mb:.0f}"),
+    Column("size", lambda profile: format_size(profile.size_bytes)),
+    Column("parity", _parity),
+    Column("verified", lambda profile: {True: "yes", False: "NO", None: "unknown"}[profile.verified]),
+)
+
+
+def table_cells(profiles: Sequence[Profile]) -> list[list[str]]:
+    """The rows of the table as text, without the headings; '-' is a figure that was not to be had."""
+    return [[column.cell(profile) or "-" for column in COLUMNS] for profile in profiles]
+
+
+def format_table(profiles: Sequence[Profile]) -> str:
+    """Aligned plain text: the runtime to the left, figures to the right."""
+    lines = [[column.title for column in COLUMNS], *table_cells(profiles)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return "\n".join(_align(line, widths) for line in lines)
+
+
+def format_markdown(profiles: Sequence[Profile]) -> str:
+    """A Markdown table; what could end a cell is escaped."""
+    lines = [[column.title for column in COLUMNS], [":--", *["--:"] * (len(COLUMNS) - 1)], *table_cells(profiles)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def format_csv(profiles: Sequence[Profile]) -> str:
+    """Comma-separated values with a heading line; an unknown figure is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([column.title for column in COLUMNS])
+    writer.writerows([column.cell(profile) or "" for column in COLUMNS] for profile in profiles)
+    return text.getvalue()
+
+
+def _align(line: list[str], widths: list[int]) -> str:
+    first, *others = (cell.ljust(width) if index == 0 else cell.rjust(width) for index, (cell, width) in enumerate(zip(line, widths)))
+    return "  ".join([first, *others])

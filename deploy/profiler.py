@@ -1,0 +1,177 @@
+"""Profiles the artifacts of a run: every runtime at every thread count, in turns, each in its own process."""
+
+import subprocess
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import msnoah
+from msnoah.config import ProfileConfig
+from msnoah.deploy.artifact import Artifact, exported_artifact, open_artifact
+from msnoah.deploy.device import Device, read_device
+from msnoah.deploy.measurement import Samples, interleave, largest_relative_difference
+from msnoah.deploy.profile import Parity, Profile
+from msnoah.deploy.runtimes.table import RUNTIMES, find_runtime
+from msnoah.deploy.worker_process import PACKAGE_ROOT, WorkerProcess
+from msnoah.errors import MsnoahError, ProfileError, RunFolderError
+from msnoah.run_folder import RunFolder
+
+OPERATOR_RUNS = 10  # runs of the profiled pass
+REFERENCE = "mindspore"  # whose outputs the others are compared with
+
+
+@dataclass
+class Row:
+    """What is to be measured, then what was found; `error` says why there is nothing."""
+
+    runtime: str
+    threads: int
+    artifact: Artifact | None = None
+    worker: WorkerProcess | None = None
+    loaded: dict[str, Any] = field(default_factory=dict)
+    samples: Samples = field(default_factory=Samples)
+    peak_memory_mb: float | None = None
+    outputs: list[np.ndarray] = field(default_factory=list)
+    operators: list = field(default_factory=list)
+    parity: Parity | None = None
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """A row without figures and the reason, in one line."""
+
+    runtime: str
+    threads: int
+    batch_size: int
+    reason: str
+
+
+class Profiles(list[Profile]):
+    """The rows that were measured; `failures` holds those that were not."""
+
+    def __init__(self, profiles: list[Profile], failures: list[FailedRow]):
+        super().__init__(profiles)
+        self.failures = failures
+
+
+def profile_run(run: RunFolder, settings: ProfileConfig) -> Profiles:
+    """Measures a run's artifacts and writes one JSON a row into its profiles folder.
+
+    Raises:
+        RunFolderError: nothing exported yet, or the folder cannot be written.
+        ProfileError: an artifact is stale, or no row at all could be measured.
+    """
+    exported = run.export_record().get("artifacts", {})
+    kinds = {find_runtime(name).kind for name in settings.runtimes}
+    artifacts = {kind: exported_artifact(run, kind) for kind in sorted(kinds) if kind in exported}
+    profiles = _profile(artifacts, settings.runtimes, settings)
+    _make_folder(run.profiles_path)
+    for profile in profiles:
+        profile.save(run.profiles_path / profile.file_name)
+    return profiles
+
+
+def profile_artifact(path: str | Path, settings: ProfileConfig) -> Profiles:
+    """Measures an .onnx file without a run folder, in the runtimes of the settings that run ONNX; writes nothing."""
+    artifact = open_artifact(path)
+    runtimes = [name for name in settings.runtimes if RUNTIMES[name].kind == artifact.kind]
+    if not runtimes:
+        raise ProfileError(f"{path}: none of the runtimes {', '.join(settings.runtimes)} runs {artifact.kind}")
+    return _profile({artifact.kind: artifact}, runtimes, settings)
+
+
+def _profile(artifacts: dict[str, Artifact], runtimes: list[str], settings: ProfileConfig) -> Profiles:
+    device, started = read_device(), datetime.now(timezone.utc).isoformat(timespec="seconds")
+    rows = [Row(name, threads, artifacts.get(RUNTIMES[name].kind)) for threads in settings.threads for name in runtimes]
+    with ExitStack() as stack:
+        for row in rows:
+            _load(row, stack, settings.batch_size)
+        _measure([row for row in rows if row.error is None], settings)
+        for row in rows:
+            _finish(row)
+    _compare_outputs(rows)
+    failures = [FailedRow(row.runtime, row.threads, settings.batch_size, row.error) for row in rows if row.error]
+    profiles = [_to_profile(row, settings, device, started) for row in rows if row.error is None]
+    if not profiles:
+        raise ProfileError("nothing could be measured: " + "; ".join(f"{row.runtime}: {row.reason}" for row in failures))
+    return Profiles(profiles, failures)
+
+
+def _load(row: Row, stack: ExitStack, batch_size: int) -> None:
+    if row.artifact is None:
+        row.error = f"export.json lists no {RUNTIMES[row.runtime].kind} artifact; `msnoah export` writes it"
+        return
+    row.worker = stack.enter_context(WorkerProcess())
+    try:
+        row.loaded = row.worker.load(row.runtime, row.artifact, row.threads, batch_size)
+    except MsnoahError as error:
+        row.error = str(error)
+
+
+def _measure(rows: list[Row], settings: ProfileConfig) -> None:
+    results = interleave([row.worker for row in rows], settings.warmup, settings.repeats)
+    for row, result in zip(rows, results):
+        if isinstance(result, MsnoahError):
+            row.error = str(result)
+        else:
+            row.samples = result
+
+
+def _finish(row: Row) -> None:
+    """Asks for memory, outputs and operators, in this order: the profiled pass needs memory of its own."""
+    if row.error is not None:
+        return
+    try:
+        row.peak_memory_mb = row.worker.peak_memory_mb()
+        row.outputs = row.worker.outputs()
+        row.operators = row.worker.operators(OPERATOR_RUNS)
+    except MsnoahError as error:
+        row.notes.append(f"latencies only: {error}")
+
+
+def _compare_outputs(rows: list[Row]) -> None:
+    reference = next((row for row in rows if row.runtime == REFERENCE and row.outputs), None)
+    for row in rows:
+        if reference is not None and row.outputs and row.runtime != REFERENCE:
+            try:
+                largest = largest_relative_difference(row.outputs, reference.outputs)
+                row.parity = Parity(against=REFERENCE, max_rel=largest)
+            except ProfileError as error:
+                row.notes.append(f"no parity: {error}")
+
+
+def _to_profile(row: Row, settings: ProfileConfig, device: Device, started: str) -> Profile:
+    artifact = row.artifact
+    return Profile(
+        model=artifact.model, artifact=artifact.path.name, sha256=artifact.sha256, size_bytes=artifact.size_bytes,
+        verified=artifact.verified, max_rel=artifact.max_rel, precision=artifact.precision,
+        runtime=row.runtime, threads=row.threads, thread_control=RUNTIMES[row.runtime].thread_control,
+        batch_size=settings.batch_size, warmup=settings.warmup, device=device, started=started,
+        wall_ms=row.samples.wall_ms, cpu_ms=row.samples.cpu_ms, peak_memory_mb=row.peak_memory_mb,
+        operators=row.operators, parity=row.parity, notes=row.notes, msnoah=msnoah.__version__, commit=_commit(),
+        **row.loaded,
+    )
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be made: {error.strerror}") from error
+
+
+def _commit() -> str | None:
+    """The commit of this checkout of msnoah; None for an installed package or without git."""
+    if not (Path(PACKAGE_ROOT) / ".git").exists():
+        return None
+    command = ["git", "-C", PACKAGE_ROOT, "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,56 @@
+"""What measuring needs of an inference runtime: two small protocols."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from msnoah.deploy.artifact import Artifact, TensorSpec
+
+
+class OperatorTime(BaseModel):
+    """All operators of one type in a graph: how many, milliseconds a run, share of the time of all operators (0-1)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    operator: str
+    count: int
+    ms: float
+    share: float
+
+
+class Session(Protocol):
+    """An artifact that is loaded and ready to run."""
+
+    inputs: Sequence[TensorSpec]
+
+    def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Runs once: arrays in the order of `inputs` -> outputs in the artifact's order, computed when it returns."""
+
+    def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
+        """Times by operator type from the runtime's own profiler, in a pass that is not part of the latency."""
+
+
+class Runtime(Protocol):
+    """One way to run an artifact; an instance lives in its own process."""
+
+    name: str
+    kind: str  # the artifact kind that it loads
+    thread_control: str  # how the number of threads is kept
+
+    def prepare(self, threads: int) -> None:
+        """Sets what must stand before the runtime is imported in this process."""
+
+    def version(self) -> str:
+        """The installed version; RuntimeUnavailableError says how to get a runtime that is missing."""
+
+    def load(self, artifact: Artifact, threads: int) -> Session:
+        """Loads an artifact that will use `threads` threads."""
+
+
+def operator_shares(times: dict[str, tuple[int, float]]) -> list[OperatorTime]:
+    """{operator: (count, ms a run)} -> rows with shares, the dearest first."""
+    total = sum(ms for _, ms in times.values()) or 1.0
+    rows = [OperatorTime(operator=name, count=count, ms=ms, share=ms / total) for name, (count, ms) in times.items()]
+    return sorted(rows, key=lambda row: row.ms, reverse=True)

@@ -1,0 +1,89 @@
+"""MindSpore on the CPU in graph mode: a MindIR loaded into a GraphCell, the way a server would run it."""
+
+import csv
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from msnoah.deploy.artifact import Artifact, TensorSpec
+from msnoah.deploy.runtimes.base import OperatorTime, operator_shares
+from msnoah.errors import RuntimeUnavailableError
+
+CAN_PIN = hasattr(os, "sched_setaffinity")
+
+
+class MindSporeRuntime:
+    """Runs .mindir files.
+
+    MindSpore 2.10 has no setting that keeps its kernels to n threads: OMP_NUM_THREADS, op_tuning.threads_num and
+    runtime_num_threads were all tried and left two cores busy. So the process is pinned to n cores before the import.
+    """
+
+    name = "mindspore"
+    kind = "mindir"
+    thread_control = "process pinned to as many cores" if CAN_PIN else "not kept: this system cannot pin a process"
+
+    def prepare(self, threads: int) -> None:
+        """Pins this process, and so every thread that it will start, to `threads` cores."""
+        if CAN_PIN:
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+    def version(self) -> str:
+        """The installed version of mindspore."""
+        return _import_mindspore().__version__
+
+    def load(self, artifact: Artifact, threads: int) -> "MindSporeSession":
+        """Loads the graph; MindSpore compiles it in the first run."""
+        return MindSporeSession(artifact)
+
+
+class MindSporeSession:
+    """A GraphCell; its inputs are those of export.json, at the batch that the MindIR was compiled for."""
+
+    def __init__(self, artifact: Artifact):
+        mindspore = _import_mindspore()
+        mindspore.set_device("CPU")
+        mindspore.set_context(mode=mindspore.GRAPH_MODE)
+        self.tensor = mindspore.Tensor
+        self.cell = mindspore.nn.GraphCell(mindspore.load(str(artifact.path)))
+        self.inputs = [_with_batch(spec, artifact.batch) for spec in artifact.inputs]
+
+    def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Runs once; asnumpy waits until the outputs are computed."""
+        outputs = self.cell(*(self.tensor(feed) for feed in feeds))
+        outputs = outputs if isinstance(outputs, (tuple, list)) else [outputs]
+        return [output.asnumpy() for output in outputs]
+
+    def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
+        """Mean kernel times by primitive from MindSpore's profiler."""
+        mindspore = _import_mindspore()
+        with tempfile.TemporaryDirectory() as folder:
+            profiler = mindspore.Profiler(output_path=folder)
+            for _ in range(runs):
+                self.run(feeds)
+            profiler.analyse()
+            tables = sorted(Path(folder).glob("**/cpu_op_type_info_*.csv"))
+            rows = [row for table in tables for row in _read_rows(table)]
+        return operator_shares({
+            row["op_type"]: (round(int(row["type_occurrences"]) / runs), float(row["total_compute_time"]) / runs) for row in rows
+        })
+
+
+def _with_batch(spec: TensorSpec, batch: int | None) -> TensorSpec:
+    return spec if batch is None else spec.model_copy(update={"shape": (batch, *spec.shape[1:])})
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _import_mindspore():
+    try:
+        import mindspore
+    except ImportError as error:
+        raise RuntimeUnavailableError(f"mindspore cannot be imported ({error}); `pip install mindspore` gets it") from error
+    return mindspore

@@ -1,0 +1,100 @@
+"""The parent's end of a worker: starts the process, asks, and turns a crash into an error line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+import numpy as np
+
+import msnoah
+from msnoah.deploy.artifact import Artifact
+from msnoah.deploy.measurement import Samples
+from msnoah.deploy.runtimes.base import OperatorTime
+from msnoah.errors import ProfileError
+
+ANSWER_LIMIT_S = 1800.0  # one load or one round of runs; a worker that needs longer hangs
+PACKAGE_ROOT = str(Path(msnoah.__file__).resolve().parents[1])
+
+
+class WorkerProcess:
+    """A candidate in its own process; every method raises ProfileError when the process fails, hangs or dies."""
+
+    def __init__(self, module: str = "msnoah.deploy.worker", limit_s: float = ANSWER_LIMIT_S):
+        self.limit_s = limit_s
+        self.folder = tempfile.TemporaryDirectory()  # runtimes litter their working directory
+        self.log_path = Path(self.folder.name) / "stderr"
+        paths = os.pathsep.join(filter(None, [PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                cwd=self.folder.name, env={**os.environ, "PYTHONPATH": paths}, text=True, encoding="utf-8",
+            )
+
+    def __enter__(self) -> "WorkerProcess":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.process.kill()
+        self.process.communicate()
+        self.folder.cleanup()
+
+    def load(self, runtime: str, artifact: Artifact, threads: int, batch_size: int) -> dict[str, Any]:
+        """version, inputs, load_ms and first_run_ms of the artifact in that runtime."""
+        located = artifact.model_copy(update={"path": artifact.path.resolve()}).model_dump(mode="json")
+        return self.ask("load", runtime=runtime, artifact=located, threads=threads, batch_size=batch_size)
+
+    def measure(self, repeats: int) -> Samples:
+        """A round of runs."""
+        return Samples(**self.ask("measure", repeats=repeats))
+
+    def peak_memory_mb(self) -> float | None:
+        """Peak resident set of the process so far, in MiB."""
+        return self.ask("peak_memory")["mb"]
+
+    def outputs(self) -> list[np.ndarray]:
+        """The outputs on the measured input."""
+        path = Path(self.folder.name) / "outputs.npz"
+        self.ask("outputs", path=str(path))
+        with np.load(path) as arrays:
+            return [arrays[name] for name in arrays.files]
+
+    def operators(self, runs: int) -> list[OperatorTime]:
+        """Times by operator type."""
+        return [OperatorTime.model_validate(row) for row in self.ask("operators", runs=runs)["rows"]]
+
+    def ask(self, do: str, **arguments) -> dict[str, Any]:
+        """Sends one request and waits for its answer, at most `limit_s` seconds."""
+        guard = Timer(self.limit_s, self.process.kill)
+        guard.start()
+        try:
+            self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except OSError:  # a broken pipe: the process is gone
+            line = ""
+        finally:
+            guard.cancel()
+        if not line:
+            raise ProfileError(f"the measuring process {self._ending()} in '{do}'{self._last_words()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise ProfileError(answer["error"])
+        return answer
+
+    def _ending(self) -> str:
+        code = self.process.wait()
+        if -code == getattr(signal, "SIGKILL", None):
+            return f"was killed (out of memory, or no answer within {self.limit_s:g} s)"
+        if code < 0:
+            return f"died of signal {-code} ({signal.Signals(-code).name})"
+        return f"ended with exit code {code}"
+
+    def _last_words(self) -> str:
+        lines = self.log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return f": {lines[-1].strip()[:300]}" if lines else ""

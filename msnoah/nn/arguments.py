@@ -45,7 +45,21 @@ def check_divisible(dividend: dict[str, int], divisor: dict[str, int]) -> None:
 
 
 def check_lengths(length: int, **values) -> None:
-    """Every value is a list (or a string of letters) with one entry a stage; ModelError otherwise."""
+    """Every value is a list, or a string of letters, with one entry a stage; ModelError otherwise."""
     for name, value in values.items():
         if not isinstance(value, (list, tuple, str)) or len(value) != length:
             raise ModelError(f"{name}={value!r}: expected {length} entries, one a stage")
+
+
+def check_stages(name: str, depths) -> None:
+    """A list of numbers of blocks, one a stage; ModelError otherwise."""
+    if not isinstance(depths, (list, tuple)) or not depths:
+        raise ModelError(f"{name}={depths!r}: expected a list with one entry a stage")
+    check_counts(**{name: depths})
+
+
+def letters(name: str, value, length: int, known: str) -> str:
+    """One letter of `known` a stage, "S" for all stages or "LLSS" for each: (length,) letters; ModelError otherwise."""
+    if not isinstance(value, str) or len(value) not in (1, length) or not set(value) <= set(known):
+        raise ModelError(f"{name}={value!r}: expected one letter of {', '.join(known)}, or {length} of them, one a stage")
+    return value * length if len(value) == 1 else value

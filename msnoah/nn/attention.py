@@ -5,7 +5,7 @@ import copy
 from mindspore import nn, ops
 
 from msnoah.nn.arguments import check_divisible
-from msnoah.nn.folding import dense_after, scaled_rows
+from msnoah.nn.folding import absorb_norm, scaled_rows
 from msnoah.nn.linear import linear
 
 
@@ -32,9 +32,7 @@ class Attention(nn.Cell):
 
     def absorb(self, norm: nn.Cell) -> nn.Cell:
         """The attention that takes the norm's input: all of the norm's output goes into qkv, so it folds there."""
-        fused = copy.deepcopy(self)
-        fused.qkv = dense_after(norm, self.qkv)
-        return fused
+        return absorb_norm(self, norm, "qkv")
 
     def fuse(self) -> nn.Cell:
         """(s q) k^T = s (q k^T): the scale moves into the rows of qkv that make q."""

@@ -32,3 +32,8 @@ def drop_path(rate: float) -> nn.Cell:
 def drop_path_rates(rate: float, depth: int) -> list[float]:
     """Rates of `depth` blocks, rising linearly from 0 to `rate`."""
     return np.linspace(0, rate, depth).tolist()
+
+
+def by_stage(values: list[float], depths: list[int]) -> list[list[float]]:
+    """Values of all blocks, grouped by the stage of their block."""
+    return [values[sum(depths[:stage]):sum(depths[:stage + 1])] for stage in range(len(depths))]

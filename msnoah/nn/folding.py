@@ -3,6 +3,8 @@
 All sums are taken in float64 and rounded to float32 once.
 """
 
+import copy
+
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
@@ -42,6 +44,14 @@ def scaled_rows(dense: nn.Dense, rows: int, factor: float) -> nn.Dense:
     weight = _float64(dense.weight)
     gain = np.where(np.arange(weight.shape[0]) < rows, factor, 1.0)
     return _dense(weight * gain[:, None], _bias(dense, weight.shape[0]) * gain)
+
+
+def absorb_norm(cell: nn.Cell, norm: nn.Cell, *names: str) -> nn.Cell:
+    """A copy of a Cell whose named Denses take the norm's input instead of its output; see `dense_after`."""
+    fused = copy.deepcopy(cell)
+    for name in names:
+        setattr(fused, name, dense_after(norm, getattr(cell, name)))
+    return fused
 
 
 def _float64(parameter: Parameter) -> np.ndarray:

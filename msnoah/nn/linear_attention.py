@@ -5,14 +5,12 @@ Here tokens lie last, (B, C, N), from one transposition before it to one after: 
 and the depthwise convolution reads v as it lies.
 """
 
-import copy
-
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from msnoah.nn.arguments import check_divisible
-from msnoah.nn.folding import dense_after
+from msnoah.nn.folding import absorb_norm
 from msnoah.nn.linear import linear
 
 DENOMINATOR_EPS = 1e-6
@@ -42,9 +40,7 @@ class LinearAttention(nn.Cell):
 
     def absorb(self, norm: nn.Cell) -> nn.Cell:
         """The attention that takes the norm's input: all of the norm's output goes into qkv, so it folds there."""
-        fused = copy.deepcopy(self)
-        fused.qkv = dense_after(norm, self.qkv)
-        return fused
+        return absorb_norm(self, norm, "qkv")
 
 
 def linear_attention(q, k, v, num_heads: int):

@@ -1,0 +1,87 @@
+"""Evaluation in graph mode: every batch has one shape, the last one is padded and only its real images count."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from mindspore import Tensor, nn
+from tqdm import tqdm
+
+from msnoah.config import RunConfig
+from msnoah.data.batches import Batch, BatchLoader
+from msnoah.data.sources import open_source
+from msnoah.errors import CheckpointError
+from msnoah.registry import create_model
+from msnoah.run_folder import RunFolder
+from msnoah.training.device import select_device
+from msnoah.training.metrics import ClassificationMetrics
+from msnoah.training.train_step import compiled
+
+LARGEST_CONFUSION = 100
+
+
+class Evaluator:
+    """Runs a model over a data set; compiled once, whatever weights the model holds later."""
+
+    def __init__(self, model: nn.Cell, mode: str):
+        self._model = model
+
+        def predict(images):
+            return model(images)
+
+        self._predict = compiled(predict, mode)
+
+    def __call__(self, batches: Iterable[Batch], classes: int) -> ClassificationMetrics:
+        """Metrics of the model in evaluation mode over the batches."""
+        self._model.set_train(False)
+        metrics = ClassificationMetrics(classes)
+        for batch in batches:
+            logits = self._predict(Tensor(batch.images)).asnumpy()   # (B, C, H, W) -> (B, K)
+            metrics.update(logits[: batch.count], batch.labels[: batch.count])
+        return metrics
+
+
+def evaluate_run(run: RunFolder, *, checkpoint: str | Path = "best", device: str | None = None) -> dict[str, Any]:
+    """Evaluates a run's checkpoint on the val split of its data.
+
+    Args:
+        run: a folder that training has made.
+        checkpoint: "best", "last", or the path of a weights file.
+        device: CPU, GPU or Ascend instead of the config's.
+
+    Returns:
+        top1, top5 (5 classes or more), loss, images, majority_class_rate, per_class accuracy, classes, checkpoint, and
+        for at most 100 classes `confusion`: rows are labels, columns are predictions.
+
+    Raises:
+        CheckpointError: no such checkpoint, or one that does not fit the model.
+        DeviceError: the device is not there.
+    """
+    config, path = run.config(), _checkpoint_path(run, checkpoint)
+    select_device(device or config.device)
+    model = create_model(config.model.name, checkpoint=path, **config.model_arguments())
+    source = open_source(config.data, "val")
+    loader = validation_loader(source, config)
+    progress = tqdm(loader.epoch(0), total=len(loader), desc="evaluating", leave=False)
+    metrics = Evaluator(model, config.train.mode)(progress, len(source.classes))
+    return {**_with_confusion(metrics), "classes": list(source.classes), "checkpoint": str(path)}
+
+
+def validation_loader(source, config: RunConfig) -> BatchLoader:
+    """Batches of the val split, in order and without augmentation."""
+    size = config.train.eval_batch_size or config.train.batch_size
+    return BatchLoader(source, config.data, batch_size=min(size, len(source)), training=False, seed=config.seed)
+
+
+def _checkpoint_path(run: RunFolder, checkpoint: str | Path) -> Path:
+    path = {"best": run.best_checkpoint, "last": run.last_checkpoint}.get(str(checkpoint), Path(checkpoint))
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint; expected 'best', 'last' or the path of a weights file")
+    return path
+
+
+def _with_confusion(metrics: ClassificationMetrics) -> dict[str, Any]:
+    record = metrics.result()
+    if len(metrics.confusion) <= LARGEST_CONFUSION:
+        record["confusion"] = metrics.confusion.tolist()
+    return record

@@ -1,0 +1,14 @@
+"""The global norm of gradients, and clipping by it."""
+
+from mindspore import Tensor, ops
+
+
+def global_norm(gradients: tuple[Tensor, ...]) -> Tensor:
+    """Euclidean norm of all gradients taken as one vector; a scalar."""
+    squares = [ops.square(gradient).sum() for gradient in gradients]
+    return ops.sqrt(ops.stack(squares).sum())
+
+
+def clip_factor(norm: float, limit: float | None) -> float:
+    """What gradients of this norm are multiplied by, so that their norm is at most `limit` (as torch: norm + 1e-6 below)."""
+    return 1.0 if limit is None else min(1.0, limit / (norm + 1e-6))

@@ -1,0 +1,136 @@
+"""One optimiser step as compiled functions: forward, backward, clipping and update.
+
+The learning rate and all else that the host decides enter as tensors, so that nothing is compiled twice.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import mindspore as ms
+import numpy as np
+from mindspore import ParameterTuple, Tensor, nn, ops
+
+from msnoah.config import TrainConfig
+from msnoah.data.batches import Batch
+from msnoah.training.gradients import clip_factor, global_norm
+from msnoah.training.loss_scale import LossScale
+from msnoah.training.losses import soft_target_cross_entropy
+
+
+class StepResult(NamedTuple):
+    """What a step found: mean loss, norm of the gradients before clipping, whether the weights were updated."""
+
+    loss: float
+    gradient_norm: float
+    applied: bool
+
+
+class FusedStep:
+    """Forward, backward, clipping and update of one batch in one compiled function (no accumulation, float32)."""
+
+    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig):
+        compute = ms.value_and_grad(_forward(model), None, optimizer.parameters)
+        limit = train.clip_grad_norm
+
+        def step(images, targets, scalars):
+            loss, gradients = compute(images, targets)
+            norm = global_norm(gradients)
+            if limit is not None:
+                factor = ops.minimum(limit / (norm + 1e-6), Tensor(1.0, ms.float32))
+                gradients = tuple([gradient * factor for gradient in gradients])
+            optimizer(gradients, scalars)
+            return loss, norm
+
+        self._step = compiled(step, train.mode)
+
+    def __call__(self, batches: Iterable[Batch], scalars: np.ndarray) -> StepResult:
+        """Takes one step on the only batch of `batches`, with the optimiser's step_scalars."""
+        (batch,) = batches
+        loss, norm = self._step(Tensor(batch.images), Tensor(batch.targets), Tensor(scalars))
+        return StepResult(float(loss), float(norm), True)
+
+
+class AccumulatedStep:
+    """Gradients of several batches are added up, then clipped and applied; under AMP they are scaled against underflow.
+
+    A step whose gradients overflow is left out: weights and moments stay, the loss scale is lowered.
+    """
+
+    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss_scale: LossScale):
+        self._sums = optimizer.parameters.clone("gradient_sum", init="zeros")
+        self._accumulate = compiled(_accumulation(model, optimizer.parameters, self._sums), train.mode)
+        self._apply = compiled(_application(optimizer, self._sums), train.mode)
+        self._norm = compiled(_norm_of(self._sums), train.mode)
+        self._clear = compiled(_clearing(self._sums), train.mode)
+        self._count, self._limit, self._loss_scale = train.accumulate, train.clip_grad_norm, loss_scale
+
+    def __call__(self, batches: Iterable[Batch], scalars: np.ndarray) -> StepResult:
+        """Takes one step on all of `batches`, with the optimiser's step_scalars."""
+        scale = self._loss_scale.value
+        weight = Tensor(scale / self._count, ms.float32)
+        self._clear()
+        losses = [float(self._accumulate(Tensor(b.images), Tensor(b.targets), weight)) for b in batches]
+        norm = float(self._norm()) / scale
+        applied = bool(np.isfinite(norm))
+        self._loss_scale.adjust(applied)
+        if applied:
+            self._apply(Tensor(scalars), Tensor(clip_factor(norm, self._limit) / scale, ms.float32))
+        return StepResult(float(np.mean(losses)), norm, applied)
+
+
+def create_step(model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss_scale: LossScale) -> FusedStep | AccumulatedStep:
+    """The cheaper form that the config allows; it compiles at its first call."""
+    if train.accumulate == 1 and train.amp_level == "O0":
+        return FusedStep(model, optimizer, train)
+    return AccumulatedStep(model, optimizer, train, loss_scale)
+
+
+def compiled(function: Callable, mode: str) -> Callable:
+    """The function for graph mode, or as it is for pynative, where a debugger can step through it."""
+    return ms.jit(function) if mode == "graph" else function
+
+
+def _forward(model: nn.Cell) -> Callable:
+    def forward(images, targets):
+        return soft_target_cross_entropy(model(images), targets)
+
+    return forward
+
+
+def _accumulation(model: nn.Cell, parameters: ParameterTuple, sums: ParameterTuple) -> Callable:
+    def weighted(images, targets, weight):
+        loss = soft_target_cross_entropy(model(images), targets)
+        return loss * weight, loss
+
+    compute = ms.value_and_grad(weighted, None, parameters, has_aux=True)
+
+    def accumulate(images, targets, weight):
+        (_, loss), gradients = compute(images, targets, weight)
+        for i in range(len(sums)):
+            ops.assign_add(sums[i], gradients[i])
+        return loss
+
+    return accumulate
+
+
+def _application(optimizer: nn.Cell, sums: ParameterTuple) -> Callable:
+    def apply(scalars, factor):
+        return optimizer(tuple([gradient * factor for gradient in sums]), scalars)
+
+    return apply
+
+
+def _norm_of(sums: ParameterTuple) -> Callable:
+    def norm():
+        return global_norm(sums)
+
+    return norm
+
+
+def _clearing(sums: ParameterTuple) -> Callable:
+    def clear():
+        for i in range(len(sums)):
+            ops.assign(sums[i], ops.zeros_like(sums[i]))
+        return 0
+
+    return clear

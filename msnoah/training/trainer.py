@@ -1,0 +1,275 @@
+"""Training of one run, from its config to best.ckpt, last.ckpt and history.jsonl."""
+
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from itertools import islice
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter
+from tqdm import tqdm
+
+from msnoah.checkpoint import save_weights
+from msnoah.config import RunConfig
+from msnoah.data.batches import Batch, BatchLoader
+from msnoah.data.sources import ImageSource, open_source
+from msnoah.errors import ConfigError, TrainingError
+from msnoah.nn import step_inputs
+from msnoah.registry import create_model
+from msnoah.run_folder import RunFolder
+from msnoah.training.averaging import WeightAverage
+from msnoah.training.bn_reestimation import BatchNormReestimation
+from msnoah.training.clock import EpochClock
+from msnoah.training.device import select_device
+from msnoah.training.evaluator import Evaluator, validation_loader
+from msnoah.training.interruption import Interrupted, Interruption
+from msnoah.training.last_checkpoint import SavedRun, check_same_run, find_saved_run, write_saved_run
+from msnoah.training.loss_scale import LossScale
+from msnoah.training.mixed_precision import mixed_precision
+from msnoah.training.optimizers import create_optimizer, optimizer_state
+from msnoah.training.schedules import check_schedule, learning_rate, progressive_share
+from msnoah.training.train_step import StepResult, create_step
+from msnoah.training.training_state import TrainingState, gather, restore
+
+DROP_PATH = 10   # purpose of a random stream
+
+
+def train(config: RunConfig, run: RunFolder, *, resume: bool = False) -> dict[str, Any]:
+    """Trains the model of a config and leaves history.jsonl, best.ckpt and last.ckpt in the run folder.
+
+    A killed run that is resumed on the same device ends with the same bits as one that was never stopped.
+
+    Args:
+        config: the run; classes are filled in from the data, and the resolved config is written to the folder.
+        run: its folder.
+        resume: go on from last.ckpt; a run that is finished stays as it is.
+
+    Returns:
+        epochs, steps, best_top1 and best_epoch, last_top1, majority_class_rate (of the val split), seconds, cpu_seconds,
+        compile_seconds, steps_per_cpu_s (data included, compilation left out), skipped_steps (overflows under AMP), and
+        `resumed`: "no", "yes" or "finished already".
+
+    Raises:
+        TrainingError: a loss that is not finite, a signal, nothing to resume, or a run in the way of a new one.
+        ConfigError: a resumed config that differs in a key that matters, or settings that do not fit together.
+        DeviceError, DataError, ModelError, CheckpointError: from the parts.
+    """
+    check_schedule(config.train)
+    saved = find_saved_run(run, resume)
+    select_device(config.device)
+    train_source, val_source = open_source(config.data, "train"), open_source(config.data, "val")
+    config = with_classes(config, train_source)
+    if saved is not None:
+        check_same_run(saved, config, run)
+    with Interruption() as interruption:
+        trainer = Trainer(config, run, train_source, val_source, interruption, saved)
+        run.write_config(config)
+        return trainer.run()
+
+
+def with_classes(config: RunConfig, source: ImageSource) -> RunConfig:
+    """The config with the class names of the data; ConfigError if it names others or a model with another number of them."""
+    found, args = list(source.classes), config.model.args
+    if config.data.classes not in ([], found):
+        raise ConfigError(f"data.classes lists {len(config.data.classes)} classes that are not those of the data "
+                          f"({len(found)}: {', '.join(found[:3])} ...); leave it out")
+    if args.get("num_classes", len(found)) != len(found):
+        raise ConfigError(f"model.args.num_classes is {args['num_classes']}, but the data has {len(found)} classes; leave it out")
+    return config.model_copy(update={"data": config.data.model_copy(update={"classes": found})})
+
+
+class Trainer:
+    """Drives model, data, optimiser and checkpoints through the epochs of one run."""
+
+    def __init__(self, config: RunConfig, run: RunFolder, train_source: ImageSource, val_source: ImageSource,
+                 interruption: Interruption, saved: SavedRun | None = None):
+        self.config, self.settings, self.run_folder, self.interruption = config, config.train, run, interruption
+        self.classes = len(train_source.classes)
+        self.state = TrainingState(majority_class_rate=float(np.bincount(val_source.labels).max() / len(val_source)))
+        self.clock = EpochClock(self.state)
+        self._step, self._warm = None, None   # the compiled step, and whether it is one of pure LayerNorm
+        self._open_loaders(train_source, val_source)
+        self._build_model(None if saved else config.model.checkpoint)
+        self.resumed = "no" if saved is None else "yes"
+        if saved is not None:
+            self._restore(saved)
+
+    def run(self) -> dict[str, Any]:
+        """Trains to the end; the final record that `train` returns."""
+        if self._is_finished():
+            tqdm.write(f"{self.run_folder.path}: finished already, after {self.settings.epochs} epochs", file=sys.stderr)
+            return {**self._final_record(), "resumed": "finished already"}
+        try:
+            while self.state.epoch < self.settings.epochs:
+                self._train_epoch()
+                self._finish_epoch()
+        except Interrupted:
+            self.clock.stop()
+            self._save_last()
+            raise self._interrupted() from None
+        try:
+            self._reestimate()
+        except Interrupted:   # a pass that is cut short is done again as a whole
+            raise self._interrupted() from None
+        return self._final_record()
+
+    def _open_loaders(self, train_source: ImageSource, val_source: ImageSource) -> None:
+        settings, data = self.settings, self.config.data
+        self.loader = BatchLoader(train_source, data, batch_size=settings.batch_size, training=True, seed=self.config.seed,
+                                  mixup=settings.mixup, label_smoothing=settings.label_smoothing)
+        self.val_loader = validation_loader(val_source, self.config)
+        self.steps_per_epoch = len(self.loader) // settings.accumulate
+        if not self.steps_per_epoch:
+            raise ConfigError(f"train.accumulate is {settings.accumulate}, but an epoch has only {len(self.loader)} batches "
+                              f"of {settings.batch_size}; lower one of the two")
+
+    def _build_model(self, checkpoint: str | None) -> None:
+        config, settings = self.config, self.settings
+        ms.set_seed(config.seed)   # the draws of the initial weights
+        self.model = create_model(config.model.name, checkpoint=checkpoint, strict=config.model.strict, **config.model_arguments())
+        step_inputs.prepare_drop_paths(self.model, settings.batch_size)
+        self.weights = step_inputs.weights(self.model)
+        self.network = mixed_precision(self.model, settings.amp_level)
+        self.optimizer = create_optimizer([w for w in self.weights.values() if w.requires_grad], settings.optimizer)
+        self.average = WeightAverage(self.weights, settings.ema_decay, settings.mode) if settings.ema_decay else None
+        self.loss_scale = LossScale(enabled=settings.amp_level != "O0")
+        self.evaluate = Evaluator(self.network, settings.mode)
+
+    def _train_epoch(self) -> None:
+        state = self.state
+        self.clock = EpochClock(state)
+        done = state.step - state.epoch * self.steps_per_epoch
+        batches = self.loader.epoch(state.epoch, start=done * self.settings.accumulate)
+        title = f"epoch {state.epoch + 1}/{self.settings.epochs}"
+        with tqdm(total=self.steps_per_epoch, initial=done, desc=title, unit="step", leave=False) as progress:
+            for done in range(done + 1, self.steps_per_epoch + 1):
+                self.interruption.check()
+                result, lr = self._take_step(batches)
+                progress.set_postfix(loss=f"{result.loss:.4f}", lr=f"{lr:.2e}", refresh=False)
+                progress.update()
+                every = self.settings.checkpoint_every_steps
+                if every and state.step % every == 0 and done < self.steps_per_epoch:
+                    self._save_last()
+        batches.close()
+
+    def _take_step(self, batches: Iterator[Batch]) -> tuple[StepResult, float]:
+        state, loss_scale = self.state, self.loss_scale
+        compiles = self._prepare_step()
+        lr = learning_rate(state.step, self.settings, self.steps_per_epoch)
+        scalars = self.optimizer.step_scalars(lr, state.step - loss_scale.skipped_steps)
+        with self.clock.compiling() if compiles else self.clock.step():
+            result = self._step(self._with_drop_paths(islice(batches, self.settings.accumulate)), scalars)
+            self._check_finite(result)
+            if result.applied and self.average:
+                self.average.update()
+        state.step += 1
+        state.loss_sum += result.loss
+        return result, lr
+
+    def _prepare_step(self) -> bool:
+        """Sets PRepBN's share; True if the step is to be compiled: at first, and when the pure LayerNorm steps end."""
+        self.model.set_train(True)
+        progressive = self.settings.progressive_norm
+        share, warm = progressive_share(self.state.step, progressive) if progressive else (0.0, False)
+        step_inputs.set_layer_norm_share(self.model, share)
+        if self._step is not None and warm == self._warm:
+            return False
+        step_inputs.set_warm(self.model, warm)
+        self._step, self._warm = create_step(self.network, self.optimizer, self.settings, self.loss_scale), warm
+        return True
+
+    def _with_drop_paths(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for number, batch in enumerate(batches):
+            step_inputs.draw_drop_paths(self.model, np.random.default_rng((self.config.seed, DROP_PATH, self.state.step, number)))
+            yield batch
+
+    def _check_finite(self, result: StepResult) -> None:
+        if math.isfinite(result.loss) and (math.isfinite(result.gradient_norm) or not result.applied):
+            return
+        what = "gradients are" if math.isfinite(result.loss) else "loss is"
+        kept = "last.ckpt holds the last good state" if self.run_folder.last_checkpoint.is_file() else "nothing was saved yet"
+        raise TrainingError(f"{what} not finite at epoch {self.state.epoch + 1}, step {self.state.step + 1}; {kept}; "
+                            "try a lower train.optimizer.lr or train.clip_grad_norm")
+
+    def _finish_epoch(self) -> None:
+        state, settings = self.state, self.settings
+        number = state.epoch + 1
+        record = {"epoch": number, "phase": "train", "step": state.step,
+                  "lr": learning_rate(state.step - 1, settings, self.steps_per_epoch),
+                  "train_loss": state.loss_sum / self.steps_per_epoch}
+        if settings.progressive_norm:
+            record["layer_norm_share"] = progressive_share(state.step - 1, settings.progressive_norm)[0]
+        if number % settings.eval_every == 0 or number == settings.epochs:
+            record |= self._evaluate(number)
+        state.epoch, state.loss_sum = number, 0.0
+        self._close_epoch(record)
+
+    def _reestimate(self) -> None:
+        """BatchNorm passes; with averaged weights, these are the ones that are measured and kept from here on."""
+        state, settings = self.state, self.settings
+        if not settings.bn_reestimation_epochs:
+            return
+        if self.average and not state.averages_in_use:
+            self.average.replace_weights()
+            state.averages_in_use = True
+        reestimation = BatchNormReestimation(self.network, settings.mode)
+        while state.reestimation_epochs < settings.bn_reestimation_epochs:
+            self.clock = EpochClock(state)
+            number = settings.epochs + state.reestimation_epochs + 1
+            batches = tqdm(self.loader.epoch(number - 1), total=len(self.loader), desc=f"BatchNorm pass {number}", leave=False)
+            reestimation(self.interruption.watch(batches))
+            record = {"epoch": number, "phase": "bn_reestimation", "step": state.step, **self._evaluate(number)}
+            state.reestimation_epochs += 1
+            self._close_epoch(record)
+
+    def _evaluate(self, number: int) -> dict[str, float]:
+        """Metrics of the averaged weights if there are any, else of the trained ones; best.ckpt if they are the best so far."""
+        averaged = self.average and not self.state.averages_in_use
+        with self.average.applied() if averaged else nullcontext():
+            batches = self.interruption.watch(self.val_loader.epoch(0))
+            metrics = self.evaluate(batches, self.classes).result()
+            if metrics["top1"] > self.state.best_top1:
+                self.state.best_top1, self.state.best_epoch = metrics["top1"], number
+                save_weights(self.model, self.run_folder.best_checkpoint, {"epoch": number, "top1": metrics["top1"]})
+        return {f"val_{key}": metrics[key] for key in ("loss", "top1", "top5") if key in metrics}
+
+    def _close_epoch(self, record: dict[str, Any]) -> None:
+        times = self.clock.stop()
+        times |= self.clock.rates(self.settings.batch_size * self.settings.accumulate)
+        self.run_folder.append_history({**record, **times})
+        self._save_last()
+        shown = " ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
+        tqdm.write(f"epoch {record['epoch']} ({record['phase']}): {shown}", file=sys.stderr)
+
+    def _groups(self) -> dict[str, dict[str, Parameter]]:
+        averages = {"average": self.average.averages} if self.average else {}
+        return {"model": self.weights, "optimizer": optimizer_state(self.optimizer), **averages}
+
+    def _save_last(self) -> None:
+        saved = SavedRun(gather(self._groups()), self.state.record(), self.loss_scale.state(), self.config.model_dump(mode="json"))
+        write_saved_run(self.run_folder, saved)
+
+    def _restore(self, saved: SavedRun) -> None:
+        restore(self._groups(), saved.arrays, self.run_folder.last_checkpoint)
+        self.state = TrainingState(**saved.state)
+        self.loss_scale.restore(saved.loss_scale)
+        self.run_folder.write_history(self.run_folder.history()[: self.state.records])
+
+    def _is_finished(self) -> bool:
+        done, settings = self.state, self.settings
+        return done.epoch == settings.epochs and done.reestimation_epochs == settings.bn_reestimation_epochs
+
+    def _interrupted(self) -> TrainingError:
+        return TrainingError(f"interrupted at epoch {self.state.epoch + 1}, step {self.state.step}; go on with --resume")
+
+    def _final_record(self) -> dict[str, Any]:
+        state = self.state
+        last_top1 = [r["val_top1"] for r in self.run_folder.history() if "val_top1" in r][-1]
+        return {"epochs": state.epoch, "steps": state.step, "best_top1": state.best_top1, "best_epoch": state.best_epoch,
+                "last_top1": last_top1, "majority_class_rate": state.majority_class_rate, "seconds": state.seconds,
+                "cpu_seconds": state.cpu_seconds, "compile_seconds": state.compile_seconds,
+                "steps_per_cpu_s": state.steps_per_cpu_second(), "skipped_steps": self.loss_scale.skipped_steps,
+                "resumed": self.resumed}

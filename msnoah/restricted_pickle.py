@@ -6,7 +6,7 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Known = Mapping[tuple[str, str], Callable]
+Known = Mapping[tuple[str, str], Callable | str]
 
 # What a pickle of plain data, arrays and unknown objects is made of. Left out: the extension registry, text persistent ids,
 # out-of-band buffers and the calls of protocol 0, which nothing that is read here needs.
@@ -81,7 +81,8 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Callable:
         if (module, name) in self._known:
-            return _Replacement(self._known[module, name])
+            replacement = self._known[module, name]
+            return _Replacement(replacement) if callable(replacement) else replacement
         if not self._placeholders:
             raise PickleFault(f"names {module}.{name}, which is not allowed in such a file")
         return type(f"{module}.{name}", (Placeholder,), {})
@@ -97,7 +98,7 @@ def restricted_loads(content: bytes, known: Known, *, placeholders: bool = False
     """The object that a pickle describes, built from `known` and plain Python data only.
 
     Args:
-        known: (module, name) -> what is called in its place. Nothing is ever imported.
+        known: (module, name) -> what is called in its place, or a string that stands for it. Nothing is ever imported.
         placeholders: another global becomes a class of inert objects, named "module.name", instead of a fault.
         encoding: of Python 2 strings, as for pickle.loads.
         storage: turns a persistent id into an object.

@@ -1,0 +1,116 @@
+"""Weights and training states on disk: save, load by name from .ckpt, .safetensors or .pth, and resume."""
+
+import dataclasses
+import json
+import logging
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from msnoah.errors import CheckpointError
+from msnoah.mindspore_checkpoint import read_mindspore_checkpoint, write_mindspore_checkpoint
+from msnoah.nn.step_inputs import weights
+from msnoah.safetensors_checkpoint import read_safetensors
+from msnoah.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
+from msnoah.weight_names import match_weights
+
+_LOG = logging.getLogger(__name__)
+_METADATA = "msnoah.metadata"  # JSON in UTF-8, one uint8 an array element, so that MindSpore reads the file too
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What became of a checkpoint's arrays, by name; `mismatched` has the two shapes, the file's and the model's."""
+
+    loaded: list[str]
+    missing: list[str]
+    unexpected: list[str]
+    mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+
+def load_checkpoint(model: nn.Cell, path: str | PathLike, *, strict: bool = True) -> LoadReport:
+    """Loads a .ckpt, .safetensors or .pth (told apart by content) into a model by name; published names are translated.
+
+    Args:
+        model: its weights are replaced; step inputs are neither expected nor loaded.
+        path: the file. Of a training state (last.ckpt) the model's own weights are taken.
+        strict: all names and shapes must match. False loads what fits, and logs what does not.
+
+    Raises:
+        CheckpointError: a file that cannot be read or is damaged, one that does not match (strict), or of which nothing
+            fits. The model is then as it was.
+    """
+    parameters = weights(model)
+    shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+    matching = match_weights(_read_arrays(Path(path)), shapes)
+    fits = not (matching.missing or matching.unexpected or matching.mismatched)
+    if (strict and not fits) or not matching.pairs:
+        raise CheckpointError(f"{path}: does not fit the model: {matching}")
+    if not fits:
+        _LOG.warning("%s: loaded in part: %s", path, matching)
+    for name, array in matching.pairs.items():
+        parameter = parameters[name]
+        parameter.set_data(Tensor(np.array(array), parameter.dtype))
+    return LoadReport(list(matching.pairs), matching.missing, matching.unexpected, matching.mismatched)
+
+
+def save_weights(model: nn.Cell, path: str | PathLike, metadata: dict[str, Any]) -> None:
+    """Writes a model's weights as a .ckpt that MindSpore reads too, with JSON-able metadata; the file is replaced in one step.
+
+    Raises:
+        RunFolderError: the system refused to write; the earlier file is kept.
+    """
+    save_state(path, {name: parameter.asnumpy() for name, parameter in weights(model).items()}, metadata)
+
+
+def save_state(path: str | PathLike, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
+    """Writes arrays by name as a .ckpt: a model's weights under their own names, the rest as optimizer.* and ema.*.
+
+    Raises:
+        RunFolderError: the system refused to write; the earlier file is kept.
+    """
+    described = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
+    # First in the file: a file that was cut short still says that it once had a checksum.
+    write_mindspore_checkpoint(path, {_METADATA: described, **arrays})
+
+
+def read_state(path: str | PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the metadata that save_state or save_weights wrote, in the same bits.
+
+    Raises:
+        CheckpointError: a file that cannot be read, is damaged or was not written by msnoah.
+    """
+    arrays, metadata = _read_ckpt(Path(path))
+    if metadata is None:
+        raise CheckpointError(f"{path}: a .ckpt that msnoah did not write; it has weights but no training state")
+    return arrays, metadata
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    start = _first_bytes(path)
+    if is_torch_checkpoint(start):
+        return read_torch_checkpoint(path)
+    if start[8:9] == b"{":
+        return read_safetensors(path)
+    return _read_ckpt(path)[0]
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(512)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _read_ckpt(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    arrays, checked = read_mindspore_checkpoint(path)
+    described = arrays.pop(_METADATA, None)
+    if described is None:
+        return arrays, None
+    if not checked:
+        raise CheckpointError(f"{path}: cut short: the checksum at its end is not there")
+    return arrays, json.loads(described.tobytes())

@@ -1,0 +1,156 @@
+"""What handlers write to: `Builder.op` appends one ONNX operator, or computes it at once if all its inputs are known."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import defs, helper, numpy_helper
+
+from msnoah.errors import ConversionError
+from msnoah.export.graph import TensorType, Value
+from msnoah.export.onnx_graph import Operator, OnnxGraph
+
+Tensor = Value | np.ndarray
+"""A tensor while converting: known only at run time, or known now."""
+
+DATA_LIMIT = 1024
+"""Largest known input, in elements, whose contents ONNX's type inference gets to see: shapes and axes, not weights."""
+
+
+class Builder:
+    """Builds an `OnnxGraph` operator by operator.
+
+    Attributes:
+        graph: what has been built.
+        opset: handlers may ask for it where a newer operator set has a shorter form (20: Gelu).
+        scope: readable path of the Cell that is being converted; begins the names of new operators.
+        type: what MindIR declares for the node that is being converted.
+    """
+
+    def __init__(self, opset: int):
+        self.graph = OnnxGraph(opset)
+        self.opset = opset
+        self.scope = ""
+        self.type = None
+        self._constants: dict[int, tuple[str, np.ndarray]] = {}
+
+    def name_constant(self, array: np.ndarray, name: str) -> None:
+        """Gives a known tensor the name that it bears if an operator uses it (a parameter's checkpoint name)."""
+        self._constants[id(array)] = (name, array)
+
+    def op(self, operator: str, *inputs: Tensor | None, outputs: int = 1, **attributes: Any) -> Any:
+        """One ONNX operator; None stands for an optional input left out.
+
+        Returns:
+            A Value with the type that ONNX infers, or a numpy array if all inputs are known; a tuple of them if outputs > 1.
+
+        Raises:
+            ConversionError: ONNX refuses the operator for these inputs.
+        """
+        attributes = {name: value for name, value in attributes.items() if value is not None}
+        try:
+            schema = defs.get_schema(operator, self.opset)
+        except defs.SchemaError:
+            raise ConversionError(f"{self.scope or 'the graph'} needs ONNX's {operator}, which opset {self.opset} has not") from None
+        if not any(isinstance(tensor, Value) for tensor in inputs):
+            results = fold(operator, inputs, outputs, attributes, self.opset)
+            self._name_folded(operator, inputs, results)
+        else:
+            results = self._append(schema, inputs, outputs, attributes)
+        return results[0] if outputs == 1 else results
+
+    def like(self, number: float | Tensor, tensor: Tensor) -> Tensor:
+        """A Python number as a 0-d tensor of another's element type; a tensor as it is."""
+        return number if isinstance(number, Value | np.ndarray) else np.array(number, tensor.dtype)
+
+    def ints(self, *numbers: int) -> np.ndarray:
+        """Integers as ONNX takes shapes, axes and counts: a 1-d int64 tensor."""
+        return np.array(numbers, np.int64)
+
+    def element_type(self, dtype: np.dtype) -> int:
+        """ONNX's number of an element type."""
+        return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+    def add_output(self, name: str, tensor: Any) -> None:
+        """Makes a tensor an output of the graph, under exactly this name; a number becomes a 0-d tensor."""
+        if not isinstance(tensor, Value | np.ndarray | int | float):
+            raise ConversionError(f"output '{name}' is {type(tensor).__name__}, which is no tensor")
+        tensor = tensor if isinstance(tensor, Value) else np.asarray(tensor, None if isinstance(tensor, np.ndarray) else np.float32)
+        type_ = TensorType(tensor.dtype, tuple(tensor.shape))
+        source = self._input_name(tensor, name, "value")
+        self.graph.add_operator(Operator("Identity", name, [source], [name]), [type_])
+        self.graph.outputs.append(name)
+
+    def _name_folded(self, operator: str, inputs, results: tuple[np.ndarray, ...]) -> None:
+        names = [self._constants[id(tensor)][0] for tensor in inputs if id(tensor) in self._constants]
+        if len(names) == 1:
+            for result in results:
+                self.name_constant(result, f"{names[0]}.{operator.lower()}")
+
+    def _append(self, schema, inputs, outputs: int, attributes) -> tuple[Value, ...]:
+        path = ".".join(part for part in (self.scope, schema.name) if part)
+        name = self.graph.unique(path)
+        names = [self._input_name(tensor, name, formal_name(schema, index)) for index, tensor in enumerate(inputs)]
+        results = [name] if outputs == 1 else [f"{name}.{index}" for index in range(outputs)]
+        types = self._infer(schema, helper.make_node(schema.name, names, results, **attributes))
+        self.graph.add_operator(Operator(schema.name, name, names, results, attributes), types)
+        return tuple(Value(result, type_.dtype, type_.shape) for result, type_ in zip(results, types))
+
+    def _input_name(self, tensor: Tensor | None, operator: str, formal: str) -> str:
+        if tensor is None:
+            return ""
+        if isinstance(tensor, Value):
+            return tensor.name
+        wanted, _ = self._constants.get(id(tensor), (f"{operator}.{formal}", tensor))
+        if self.graph.constants.get(wanted) is tensor:
+            return wanted
+        name = self.graph.add_constant(wanted, tensor)
+        self.name_constant(tensor, name)
+        return name
+
+    def _infer(self, schema, node: onnx.NodeProto) -> list[TensorType]:
+        types, data = {}, {}
+        for name in filter(None, node.input):
+            types[name] = type_proto(self.graph.types[name])
+            array = self.graph.constants.get(name)
+            if array is not None and array.size <= DATA_LIMIT:
+                data[name] = numpy_helper.from_array(array, name)
+        try:
+            inferred = onnx.shape_inference.infer_node_outputs(
+                schema, node, types, data, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+        except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+            raise ConversionError(f"{self.scope}: ONNX refuses {node.op_type}: {' '.join(str(error).split())}") from None
+        return [read_type_proto(inferred[name], node) for name in node.output]
+
+
+def fold(operator: str, inputs, outputs: int, attributes: dict[str, Any], opset: int) -> tuple[np.ndarray, ...]:
+    """Computes one ONNX operator on known tensors with ONNX's reference implementation."""
+    from onnx.reference import ReferenceEvaluator  # Late: its import costs more than reading a small model.
+
+    names = ["" if tensor is None else f"x{index}" for index, tensor in enumerate(inputs)]
+    known = {name: tensor for name, tensor in zip(names, inputs) if name}
+    node = helper.make_node(operator, names, [f"y{index}" for index in range(outputs)], **attributes)
+    graph = helper.make_graph(
+        [node], "fold",
+        [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(tensor.dtype), tensor.shape) for name, tensor in known.items()],
+        [helper.make_empty_tensor_value_info(name) for name in node.output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    return tuple(np.asarray(result) for result in ReferenceEvaluator(model).run(None, known))
+
+
+def formal_name(schema, index: int) -> str:
+    """The name that ONNX's operator gives to an input."""
+    return schema.inputs[min(index, len(schema.inputs) - 1)].name
+
+
+def type_proto(type_: TensorType) -> onnx.TypeProto:
+    """A tensor type as ONNX writes it."""
+    return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(type_.dtype), type_.shape)
+
+
+def read_type_proto(proto: onnx.TypeProto, node: onnx.NodeProto) -> TensorType:
+    """A tensor type as ONNX infers it; ConversionError if it leaves a size open."""
+    tensor = proto.tensor_type
+    if not tensor.HasField("shape") or any(not dim.HasField("dim_value") for dim in tensor.shape.dim):
+        raise ConversionError(f"{node.output[0]}: ONNX infers no static shape for {node.op_type}")
+    return TensorType(helper.tensor_dtype_to_np_dtype(tensor.elem_type), tuple(dim.dim_value for dim in tensor.shape.dim))

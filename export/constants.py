@@ -1,0 +1,87 @@
+"""MindIR attributes and tensors as Python values and numpy arrays."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from msnoah.errors import ConversionError
+from msnoah.export.graph import GraphReference, TensorType, Type, Unreadable
+
+DTYPES = {
+    1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
+    10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64, 17: np.float64,
+}
+"""Element type by MindIR's TensorProto number; bfloat16, complex, strings and packed types have no entry."""
+
+MAX_RANK = 32
+
+# Attribute kind -> (field of one value, field of a list of one), as AttributeProto.AttributeType numbers them.
+_INTEGERS = {2, 3, 4, 5, 6, 7, 12, 13}
+_FLOATS, _DOUBLE, _STRING, _BOOL, _TENSORS, _SEQUENCES, _NONE = {1, 10}, 11, 8, 9, 19, {20, 21}, 25
+_GRAPHS = {18, 27}
+MONADS = {23, 24}
+
+
+def read_attribute(attribute) -> Any:
+    """An attribute as int, float, bool, str, None, tuple, numpy array, GraphReference, or Unreadable."""
+    kind = attribute.type
+    if kind in _SEQUENCES:
+        return tuple(read_attribute(value) for value in attribute.values)
+    if kind in _INTEGERS:
+        return _one(attribute.ints, attribute.i)
+    if kind == _BOOL:
+        return bool(_one(attribute.ints, attribute.i))
+    if kind in _FLOATS:
+        return _one(attribute.floats, attribute.f)
+    if kind == _DOUBLE:
+        return _one(attribute.doubles, attribute.d)
+    if kind == _STRING:
+        return _one(attribute.strings, attribute.s).decode()
+    if kind == _TENSORS:
+        return _read_tensors(attribute.tensors)
+    if kind in _GRAPHS:
+        return GraphReference(_one(attribute.strings, attribute.s).decode())
+    return None if kind == _NONE else Unreadable(kind)
+
+
+def read_tensor(tensor, where: str) -> np.ndarray:
+    """The elements of a tensor; ConversionError if they are stored elsewhere, compressed, or do not fill its shape."""
+    type_ = read_tensor_type(tensor, where)
+    if tensor.external_data.location:
+        raise ConversionError(f"{where} is stored in '{tensor.external_data.location}', outside the file; msnoah reads models under 1 GB")
+    if tensor.compression_type:
+        raise ConversionError(f"{where} is compressed (type {tensor.compression_type}); export it uncompressed")
+    needed = math.prod(type_.shape) * type_.dtype.itemsize
+    if needed != len(tensor.raw_data):
+        raise ConversionError(f"{where} is damaged: {type_} needs {needed} bytes, {len(tensor.raw_data)} are stored")
+    return np.frombuffer(tensor.raw_data, type_.dtype).reshape(type_.shape)
+
+
+def read_tensor_type(tensor, where: str) -> TensorType:
+    """Element type and static shape; ConversionError for a type without ONNX form or a shape known only at run time."""
+    if tensor.data_type not in DTYPES:
+        raise ConversionError(f"{where} has element type {tensor.data_type}, which cannot be converted; use float32 or float16")
+    shape = tuple(tensor.dims)
+    if len(shape) > MAX_RANK or any(size < 0 for size in shape):
+        raise ConversionError(f"{where} has shape {list(shape)[:MAX_RANK]}; export with a static shape")
+    return TensorType(np.dtype(DTYPES[tensor.data_type]), shape)
+
+
+def read_type(attribute, where: str) -> Type:
+    """What a node's `shape` attribute declares: a tensor, a tuple of types, or None for scalars and closures."""
+    if attribute.type in _SEQUENCES:
+        return tuple(read_type(value, where) for value in attribute.values)
+    if attribute.type == _TENSORS and attribute.tensors and attribute.tensors[0].data_type in DTYPES:
+        return read_tensor_type(attribute.tensors[0], where)
+    return None
+
+
+def _read_tensors(tensors) -> Any:
+    arrays = [read_tensor(tensor, "a constant tensor") for tensor in tensors]
+    return arrays[0] if len(arrays) == 1 else tuple(arrays)
+
+
+def _one(values, single):
+    # A scalar stands in the singular field at the top and in the plural one inside a tuple.
+    return values[0] if values else single

@@ -1,0 +1,206 @@
+"""An ONNX graph that is cheap to edit: operators as plain objects, constants as numpy arrays, uses kept up to date."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from msnoah.export.graph import TensorType, Value
+
+IR_VERSION = 8
+"""What opset 17 came with; ONNX Runtime 1.13 and newer read it. Newer opsets raise it."""
+
+
+@dataclass(eq=False)
+class Operator:
+    """One ONNX node. An empty input name is an optional input left out."""
+
+    op_type: str
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class OnnxGraph:
+    """Operators in running order, with the values they define.
+
+    Attributes:
+        operators: in topological order.
+        constants: the initializers, numpy arrays by name.
+        types: element type and shape by value name.
+        inputs, outputs: names of the graph's own.
+    """
+
+    def __init__(self, opset: int):
+        self.opset = opset
+        self.operators: list[Operator] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.types: dict[str, TensorType] = {}
+        self.inputs: list[str] = []
+        self.outputs: list[str] = []
+        self._producers: dict[str, Operator] = {}
+        self._users: dict[str, list[Operator]] = {}
+        self._counts: dict[str, int] = {}
+
+    # --- reading
+
+    def producer(self, name: str) -> Operator | None:
+        """The operator that defines a value; None for inputs and constants."""
+        return self._producers.get(name)
+
+    def users(self, name: str) -> list[Operator]:
+        """The operators that read a value, once for each time they do."""
+        return self._users.get(name, [])
+
+    def only_user(self, name: str) -> Operator | None:
+        """The one operator that reads a value, if there is exactly one use and the value is no output."""
+        users = self.users(name)
+        return users[0] if len(users) == 1 and name not in self.outputs else None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Static shape of a value."""
+        return self.types[name].shape
+
+    # --- writing
+
+    def unique(self, wanted: str) -> str:
+        """A name that no value or operator has yet."""
+        count = self._counts.get(wanted, 0)
+        self._counts[wanted] = count + 1
+        return self.unique(f"{wanted}_{count}") if count else wanted
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Keeps names free for the outputs, which are added last."""
+        for name in names:
+            self._counts[name] = 1
+
+    def add_input(self, wanted: str, type_: TensorType) -> Value:
+        """Adds a graph input."""
+        name = self.unique(wanted)
+        self.inputs.append(name)
+        self.types[name] = type_
+        return Value(name, type_.dtype, type_.shape)
+
+    def add_constant(self, wanted: str, array: np.ndarray) -> str:
+        """Adds an initializer under the wanted name or the next free one."""
+        name = self.unique(wanted)
+        self.constants[name] = array
+        self.types[name] = TensorType(array.dtype, array.shape)
+        return name
+
+    def add_operator(self, operator: Operator, types: list[TensorType], before: Operator | None = None) -> None:
+        """Appends an operator, or inserts it before another; `types` are those of its outputs."""
+        index = len(self.operators) if before is None else self.operators.index(before)
+        self.operators.insert(index, operator)
+        for name, type_ in zip(operator.outputs, types, strict=True):
+            self.types[name] = type_
+            self._producers[name] = operator
+        for name in operator.inputs:
+            self._users.setdefault(name, []).append(operator)
+
+    def remove(self, operator: Operator) -> None:
+        """Takes an operator out; its outputs must have no users left."""
+        self.operators.remove(operator)
+        for name in operator.outputs:
+            self._producers.pop(name, None)
+        for name in operator.inputs:
+            self._users[name].remove(operator)
+
+    def set_input(self, operator: Operator, index: int, name: str) -> None:
+        """Makes an operator read another value."""
+        self._users[operator.inputs[index]].remove(operator)
+        operator.inputs[index] = name
+        self._users.setdefault(name, []).append(operator)
+
+    def rewrite(self, operator: Operator, op_type: str, inputs: list[str], attributes: dict[str, Any]) -> None:
+        """Turns an operator into another one with the same outputs."""
+        for name in operator.inputs:
+            self._users[name].remove(operator)
+        operator.op_type, operator.inputs, operator.attributes = op_type, inputs, attributes
+        for name in inputs:
+            self._users.setdefault(name, []).append(operator)
+
+    def bypass(self, operator: Operator, name: str) -> bool:
+        """Lets the users of an operator's output read `name` instead and takes the operator out; False if its output must stay."""
+        if not self.replace(operator.outputs[0], name):
+            return False
+        self.remove(operator)
+        return True
+
+    def replace(self, old: str, new: str) -> bool:
+        """Lets all users of `old` read `new`; False if `old` is a graph output that cannot carry another name."""
+        if old in self.outputs and not self._rename_to_output(new, old):
+            return False
+        for operator in list(self.users(old)):
+            for index, name in enumerate(operator.inputs):
+                if name == old:
+                    self.set_input(operator, index, new)
+        return True
+
+    def _rename_to_output(self, name: str, output: str) -> bool:
+        # The value `name` takes over the output's name; its defining operator must be free to be renamed.
+        producer = self.producer(name)
+        if producer is None or name in self.outputs:
+            return False
+        old_producer = self._producers[output]
+        old_producer.outputs[old_producer.outputs.index(output)] = self.unique(f"{output}.dropped")
+        producer.outputs[producer.outputs.index(name)] = output
+        self._producers[output] = producer
+        for operator in list(self.users(name)):
+            for index, used in enumerate(operator.inputs):
+                if used == name:
+                    self.set_input(operator, index, output)
+        return True
+
+    # --- protobuf
+
+    def to_model(self) -> onnx.ModelProto:
+        """The graph as a model that passes `onnx.checker`; the same graph always gives the same bytes."""
+        graph = helper.make_graph(
+            [helper.make_node(o.op_type, o.inputs, o.outputs, o.name, **o.attributes) for o in self.operators],
+            "msnoah",
+            [self._value_info(name) for name in self.inputs],
+            [self._value_info(name) for name in self.outputs],
+            [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
+            value_info=[self._value_info(name) for name in self._inner_names()],
+        )
+        opset = helper.make_opsetid("", self.opset)
+        ir_version = max(IR_VERSION, helper.find_min_ir_version_for([opset]))
+        return helper.make_model(graph, opset_imports=[opset], producer_name="msnoah", ir_version=ir_version)
+
+    def _inner_names(self) -> Iterator[str]:
+        for operator in self.operators:
+            yield from (name for name in operator.outputs if name and name not in self.outputs)
+
+    def _value_info(self, name: str) -> onnx.ValueInfoProto:
+        type_ = self.types[name]
+        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(type_.dtype), type_.shape)
+
+    @classmethod
+    def from_model(cls, model: onnx.ModelProto) -> "OnnxGraph":
+        """Reads a model with static shapes, as `to_model` writes it or as any exporter does."""
+        proto = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+        graph = cls(next(o.version for o in model.opset_import if o.domain == ""))
+        infos = {info.name: _read_type(info) for info in (*proto.input, *proto.value_info, *proto.output)}
+        for initializer in proto.initializer:
+            graph.add_constant(initializer.name, numpy_helper.to_array(initializer))
+        for info in proto.input:
+            if info.name not in graph.constants:
+                graph.add_input(info.name, infos[info.name])
+        for node in proto.node:
+            attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+            operator = Operator(node.op_type, node.name, list(node.input), list(node.output), attributes)
+            for name in operator.outputs:
+                graph.unique(name)
+            graph.add_operator(operator, [infos[name] for name in operator.outputs])
+        graph.outputs = [info.name for info in proto.output]
+        return graph
+
+
+def _read_type(info: onnx.ValueInfoProto) -> TensorType:
+    tensor = info.type.tensor_type
+    return TensorType(helper.tensor_dtype_to_np_dtype(tensor.elem_type), tuple(dim.dim_value for dim in tensor.shape.dim))

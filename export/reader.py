@@ -1,0 +1,154 @@
+"""MindIR -> `Program`: constants gathered over all graphs, monads and loads resolved away, unused nodes dropped."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from msnoah.errors import ConversionError
+from msnoah.export.constants import MONADS, read_attribute, read_tensor, read_tensor_type, read_type
+from msnoah.export.graph import Graph, GraphReference, Node, Program
+from msnoah.export.schema import load_model
+
+PREFIX = "REF::"
+ALIASES = {"Load", "Depend"}
+"""Primitives that return their first operand; the others of their operands only order side effects."""
+
+WRITERS = ("Assign", "Inplace", "Scatter")
+"""Beginnings of primitives that overwrite an operand, so that a node whose result is unused still matters."""
+
+
+def read_mindir(source: str | Path | bytes) -> Program:
+    """Reads a MindIR file, or its bytes, with static shapes.
+
+    Raises:
+        ConversionError: the file cannot be read (see `schema.load_model`), refers to what it does not hold, keeps its weights
+            elsewhere, has run-time shapes, or writes to its parameters.
+    """
+    model, where = load_model(source)
+    try:
+        return _ProgramReader(model, where).read()
+    except (UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise ConversionError(f"{where} is damaged: {error}") from None
+
+
+class _ProgramReader:
+    def __init__(self, model, where: str):
+        self.model, self.where = model, where
+        self.primitives = {primitive.name: primitive for primitive in model.primitives}
+        self.graphs = [model.graph, *model.functions]
+        self.known, self.parameters, self.monads = {}, {}, set()
+
+    def read(self) -> Program:
+        for graph in self.graphs:
+            self._gather_constants(graph)
+        functions = {graph.name: self._read_graph(graph) for graph in self.graphs}
+        input_types = [self._input_type(info) for info in self.model.graph.input]
+        main = functions.pop(self.model.graph.name)
+        return Program(main, functions, input_types, self.known, self.parameters)
+
+    def _gather_constants(self, graph) -> None:
+        self.known[graph.name] = GraphReference(graph.name)
+        for tensor in graph.parameter:
+            name = tensor.ref_key or tensor.name
+            self.known[tensor.name] = read_tensor(tensor, f"{self.where}: parameter '{name}'")
+            self.parameters[tensor.name] = name
+        for node in graph.node:
+            if node.op_type == "Constant" and node.output:
+                self._gather_constant(node)
+
+    def _gather_constant(self, node) -> None:
+        value = next((attribute for attribute in node.attribute if attribute.name == "value"), None)
+        if value is None:
+            raise ConversionError(f"{self.where} is damaged: constant '{node.output[0]}' has no value")
+        if value.type in MONADS:
+            self.monads.add(node.output[0])
+        else:
+            self.known[node.output[0]] = read_attribute(value)
+
+    def _input_type(self, info):
+        if len(info.tensor) != 1:
+            raise ConversionError(f"{self.where}: input '{info.name}' is no tensor; pass tensors to construct")
+        return read_tensor_type(info.tensor[0], f"{self.where}: input '{short_name(info.name)}'")
+
+    def _read_graph(self, graph) -> Graph:
+        nodes, aliases = [], {}
+        for proto in graph.node:
+            if proto.op_type == "Constant":
+                continue
+            node = self._read_node(proto, aliases)
+            if node.primitive in ALIASES and node.operands:
+                aliases[node.output] = node.operands[0]
+            elif node.primitive == "UpdateState":
+                self.monads.add(node.output)
+            else:
+                nodes.append(node)
+        outputs = [aliases.get(info.name, info.name) for info in graph.output]
+        inputs = [info.name for info in graph.input]
+        self._check_names(graph.name, inputs, nodes, outputs)
+        return Graph(graph.name, inputs, outputs, self._drop_unused(nodes, outputs))
+
+    def _read_node(self, proto, aliases: dict[str, str]) -> Node:
+        target = proto.op_type.removeprefix(PREFIX)
+        if len(proto.output) != 1 or not proto.op_type.startswith(PREFIX):
+            raise ConversionError(f"{self.where} is damaged: a node of type '{proto.op_type}' with {len(proto.output)} outputs")
+        primitive = self.primitives.get(target)
+        scope = readable_scope(proto.domain)
+        type_ = next((read_type(a, f"{self.where}: {scope or proto.output[0]}") for a in proto.attribute if a.name == "shape"), None)
+        return Node(
+            primitive=primitive.op_type if primitive else "",
+            callee="" if primitive else aliases.get(target, target),
+            scope=scope,
+            operands=[aliases.get(name, name) for name in proto.input if name not in self.monads],
+            output=proto.output[0],
+            attributes={a.name: read_attribute(a) for a in primitive.attribute} if primitive else {},
+            type=type_,
+        )
+
+    def _check_names(self, graph: str, inputs: list[str], nodes: list[Node], outputs: list[str]) -> None:
+        defined = {*self.known, *inputs}
+        for node in nodes:
+            # A value of an enclosing graph may be used in a sub-graph, so only the main graph is complete in itself.
+            unknown = [name for name in (*node.operands, *([node.callee] if node.callee else [])) if name not in defined]
+            if unknown and graph == self.model.graph.name:
+                raise ConversionError(f"{self.where} is damaged or cut off: {node.name} refers to '{unknown[0]}', which is not in the file")
+            if node.output in defined:
+                raise ConversionError(f"{self.where} is damaged: '{node.output}' is defined twice")
+            defined.add(node.output)
+        if not outputs or any(name not in defined for name in outputs):
+            raise ConversionError(f"{self.where} is damaged or cut off: the outputs of graph '{graph}' are not in the file")
+
+    def _drop_unused(self, nodes: list[Node], outputs: list[str]) -> list[Node]:
+        used, kept = set(outputs), []
+        for node in reversed(nodes):
+            if node.output in used:
+                used.update(node.operands)
+                used.add(node.callee)
+                kept.append(node)
+            elif node.primitive.startswith(WRITERS):
+                raise ConversionError(f"{node.name} writes to a value that it does not return, which a graph for inference cannot; "
+                                      "assign the result instead of updating in place, and call set_train(False)")
+        return kept[::-1]
+
+
+def readable_scope(domain: str) -> str:
+    """`Default/blocks-SequentialCell/0-Block/qkv-Dense/MatMul-op0` -> `blocks.0.qkv`; ASCII only."""
+    parts = [part.rpartition("-")[0] or part for part in domain.split("/")[:-1]]
+    return ascii_name(".".join(parts[1:]))
+
+
+def short_name(name: str) -> str:
+    """`310_309_1___main___ViT_construct_55:x` -> `x`: the name without the graph it stands in."""
+    return ascii_name(name.rpartition(":")[2])
+
+
+def ascii_name(name: str) -> str:
+    """The name with everything but ASCII letters, digits, dot, underscore and minus replaced by `_`."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)
+
+
+def unique_name(wanted: str, taken: Iterable[str]) -> str:
+    """`wanted`, or `wanted_1`, `wanted_2`, ... : the first that is not taken."""
+    name, count = wanted, 0
+    while name in taken:
+        count += 1
+        name = f"{wanted}_{count}"
+    return name

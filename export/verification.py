@@ -1,0 +1,131 @@
+"""The same inputs through the trained Cell and through each artifact: the largest difference, by artifact, batch and output."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import mindspore
+import numpy as np
+import onnx
+import onnxruntime
+from mindspore import Tensor, nn
+
+from msnoah.errors import VerificationError
+from msnoah.export.mindir import evaluating
+
+Arrays = list[np.ndarray]
+Predict = Callable[[Arrays], Arrays]
+"""From inputs to outputs, each (N, ...), in the model's order."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One output of one artifact at one batch size. max_rel = max|difference| / max|reference|; infinite where one is not finite."""
+
+    artifact: str
+    batch: int
+    output: str
+    max_abs: float
+    max_rel: float
+    passed: bool
+
+    def to_record(self) -> dict[str, Any]:
+        """The check as export.json holds it."""
+        return asdict(self)
+
+
+def verify(
+    reference: Predict, artifacts: dict[str, Predict], batches: Iterable[Arrays], *, outputs: Sequence[str], tolerance: float,
+) -> list[Check]:
+    """Compares artifacts with the model that they were made from.
+
+    Args:
+        reference: the trained model, not the fused one, so that fusing is under test too.
+        artifacts: name -> how to run it.
+        batches: the inputs of each batch, arrays (N, ...).
+        outputs: names of the outputs, in order.
+        tolerance: the largest relative difference that passes.
+
+    Returns:
+        One Check for each batch, artifact and output.
+    """
+    checks = []
+    for inputs in batches:
+        expected = reference(inputs)
+        for artifact, predict in artifacts.items():
+            found = predict(inputs)
+            if not len(found) == len(expected) == len(outputs):
+                counts = f"{len(found)} outputs, the model {len(expected)}, named are {len(outputs)}"
+                raise VerificationError(f"{artifact} has {counts}; they must be the same")
+            for output, ours, theirs in zip(outputs, found, expected):
+                checks.append(Check(artifact, len(inputs[0]), output, *_compare(ours, theirs, tolerance)))
+    return checks
+
+
+def require_passed(checks: Iterable[Check], tolerance: float) -> None:
+    """VerificationError, with the worst figure and where it was found, unless every check passed."""
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        worst = max(failed, key=lambda check: check.max_rel)
+        raise VerificationError(
+            f"{worst.artifact} differs from the trained model by {worst.max_rel:.2e} relative ({worst.max_abs:.2e} absolute) in output"
+            f" '{worst.output}' at batch {worst.batch}; the tolerance is {tolerance:.0e}. The artifacts are written, marked as not verified"
+        )
+
+
+def run_cell(cell: nn.Cell) -> Predict:
+    """How to run a Cell: in evaluation mode, whatever mode it is in."""
+
+    def predict(inputs: Arrays) -> Arrays:
+        with evaluating(cell):
+            return _arrays(cell(*map(_tensor, inputs)))
+
+    return predict
+
+
+def run_onnx(model: onnx.ModelProto | bytes) -> Predict:
+    """How to run an ONNX model: in ONNX Runtime on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    contents = model if isinstance(model, bytes) else model.SerializeToString()
+    session = onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    return lambda inputs: session.run(None, dict(zip(names, inputs)))
+
+
+def run_mindir(contents: bytes, batch: int | None) -> Predict:
+    """How to run a MindIR: loaded back into MindSpore; in parts of `batch` rows where it was compiled for that many."""
+    with tempfile.TemporaryDirectory(prefix="msnoah-") as folder:
+        path = Path(folder) / "model.mindir"
+        path.write_bytes(contents)
+        cell = nn.GraphCell(mindspore.load(str(path)))
+
+    def predict(inputs: Arrays) -> Arrays:
+        rows = batch or len(inputs[0])
+        starts = range(0, len(inputs[0]), rows)
+        parts = [_arrays(cell(*(_tensor(value[start:start + rows]) for value in inputs))) for start in starts]
+        return [np.concatenate(output) for output in zip(*parts)]
+
+    return predict
+
+
+def _compare(ours: np.ndarray, theirs: np.ndarray, tolerance: float) -> tuple[float, float, bool]:
+    """max_abs, max_rel, passed."""
+    if ours.shape != theirs.shape or not np.isfinite(ours).all() or not np.isfinite(theirs).all():
+        return float("inf"), float("inf"), False
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    difference, size = np.abs(ours - theirs).max(initial=0.0), np.abs(theirs).max(initial=0.0)
+    relative = difference / size if size else (float("inf") if difference else 0.0)
+    return float(difference), float(relative), bool(relative <= tolerance)
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return Tensor(np.ascontiguousarray(values))
+
+
+def _arrays(outputs: Any) -> Arrays:
+    if isinstance(outputs, (tuple, list)):
+        return [array for output in outputs for array in _arrays(output)]
+    return [outputs.asnumpy()]

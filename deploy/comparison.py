@@ -6,12 +6,13 @@ gating on the whole interval instead would let a noisier machine pass more regre
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from msnoah.deploy.profile import Metric, Profile, load_profile
 from msnoah.deploy.statistics import ratio_of_medians
-from msnoah.errors import ProfileError
+from msnoah.errors import ProfileError, RegressionError
 from msnoah.run_folder import RunFolder
 
 Source = str | Path | RunFolder
@@ -49,14 +50,28 @@ class Comparison:
             for row in self.rows if row.regressed
         ]
 
+    def check(self) -> None:
+        """Raises RegressionError, one line a row, if there are regressions."""
+        if self.regressions:
+            raise RegressionError("\n".join(self.regressions))
 
-def compare(a: Source, b: Source, *, max_regression: float | None = None, metric: Metric = "cpu") -> Comparison:
+    def to_record(self) -> dict[str, Any]:
+        """All fields, and the regressions in words, as what json can write."""
+        return {**asdict(self), "regressions": self.regressions}
+
+    def table(self) -> str:
+        """Plain text: a line a row, then the warnings."""
+        lines = [_format_row(row, self.metric) for row in self.rows]
+        return "\n".join(lines + [f"warning: {words}" for words in self.warnings])
+
+
+def compare(a: Source, b: Source, *, max_regression: float | None = None, metric: Metric = "wall") -> Comparison:
     """Compares b with its baseline a: two profile JSONs, or two run folders whose rows are matched.
 
     Args:
         a, b: paths, or run folders; rows match by runtime, threads and batch size.
         max_regression: largest allowed growth of the median, as a fraction (0.05 = 5 %); None compares only.
-        metric: "cpu" (all threads, steadier on a busy machine) or "wall".
+        metric: "wall", or "cpu" (all threads; steadier on a busy machine).
 
     Raises:
         ProfileError: unreadable, no rows in common, or with a gate measured on different devices.
@@ -83,12 +98,6 @@ def parse_percentage(text: str) -> float:
     if not sign or rest or not math.isfinite(value) or value < 0:
         raise ProfileError(f"'{text}' is not a percentage; expected one such as 5%")
     return value
-
-
-def format_comparison(comparison: Comparison) -> str:
-    """Plain text: a line a row, then the warnings."""
-    lines = [_format_row(row, comparison.metric) for row in comparison.rows]
-    return "\n".join(lines + [f"warning: {words}" for words in comparison.warnings])
 
 
 def _format_row(row: ComparedRow, metric: Metric) -> str:

@@ -61,11 +61,13 @@ def table_cells(profiles: Sequence[Profile]) -> list[list[str]]:
     return [[column.cell(profile) or "-" for column in COLUMNS] for profile in profiles]
 
 
-def format_table(profiles: Sequence[Profile]) -> str:
-    """Aligned plain text: the runtime to the left, figures to the right."""
+def latency_table(profiles: Sequence[Profile]) -> str:
+    """Aligned plain text: the runtime to the left, figures to the right; below, what a reader must know, and failed rows."""
     lines = [[column.title for column in COLUMNS], *table_cells(profiles)]
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join(_align(line, widths) for line in lines)
+    warnings = [f"warning: {profile.label}: {words}" for profile in profiles for words in profile.warnings()]
+    failures = [f"not measured: {failure}" for failure in getattr(profiles, "failures", [])]
+    return "\n".join([*(_align(line, widths) for line in lines), *warnings, *failures])
 
 
 def format_markdown(profiles: Sequence[Profile]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,8 @@ from msnoah.deploy.runtimes.base import OperatorTime
 from msnoah.deploy.statistics import median_interval, percentile
 from msnoah.errors import ProfileError, RunFolderError
 from msnoah.run_folder import read_json, write_json
+
+PARITY_LIMIT = 1e-3  # max relative difference between runtimes above which they do not run the same model
 
 Metric = Literal["wall", "cpu"]
 
@@ -94,11 +96,17 @@ class Profile(BaseModel):
         unverified = "this artifact is not verified: its outputs may differ from the model's"
         samples = Samples(self.wall_ms, self.cpu_ms)
         noise = find_noise(samples, self.threads, self.device.cores, self.device.load_average)
-        return [*([unverified] if self.verified is False else []), *noise, *self.notes]
+        apart = self.parity is not None and self.parity.max_rel > PARITY_LIMIT
+        differs = f"outputs differ from {self.parity.against}'s by {self.parity.max_rel:.1e} relative" if apart else None
+        return [*filter(None, [unverified if self.verified is False else None, differs]), *noise, *self.notes]
+
+    def to_record(self) -> dict[str, Any]:
+        """All fields as what json can write; load_profile reads them back to an equal profile."""
+        return self.model_dump(mode="json")
 
     def save(self, path: Path) -> None:
         """Writes the profile as JSON, as one atomic replacement."""
-        write_json(path, self.model_dump(mode="json"))
+        write_json(path, self.to_record())
 
 
 def load_profile(path: str | Path) -> Profile:

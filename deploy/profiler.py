@@ -51,6 +51,9 @@ class FailedRow:
     batch_size: int
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.runtime}, threads {self.threads}, batch {self.batch_size}: {self.reason}"
+
 
 class Profiles(list[Profile]):
     """The rows that were measured; `failures` holds those that were not."""
@@ -99,7 +102,7 @@ def _profile(artifacts: dict[str, Artifact], runtimes: list[str], settings: Prof
     failures = [FailedRow(row.runtime, row.threads, settings.batch_size, row.error) for row in rows if row.error]
     profiles = [_to_profile(row, settings, device, started) for row in rows if row.error is None]
     if not profiles:
-        raise ProfileError("nothing could be measured: " + "; ".join(f"{row.runtime}: {row.reason}" for row in failures))
+        raise ProfileError("nothing could be measured: " + "; ".join(map(str, failures)))
     return Profiles(profiles, failures)
 
 

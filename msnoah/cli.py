@@ -99,7 +99,7 @@ def profile(arguments: Arguments) -> None:
     overrides = {key: value for key, value in chosen.items() if value is not None}
     target = Path(arguments.target)
     if target.suffix == ".onnx":
-        profiles = [profile_artifact(target, _profile_settings(None, overrides))]
+        profiles = profile_artifact(target, _profile_settings(None, overrides))
     else:
         run = RunFolder.open(target)
         profiles = profile_run(run, _profile_settings(run, overrides))

@@ -1,0 +1,207 @@
+"""What a report says: the facts of a run folder, whatever of them is there, arranged by section."""
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+import msnoah
+from msnoah.deploy.artifact import exported_artifact
+from msnoah.deploy.latency_table import COLUMNS, format_ms, format_size, table_cells
+from msnoah.deploy.profile import Profile, load_profile
+from msnoah.deploy.report.charts import Series, distribution_chart, line_chart
+from msnoah.errors import ProfileError
+from msnoah.run_folder import RunFolder, read_json
+
+Record = dict[str, Any]
+MOST_CLASSES = 20  # of accuracy by class, the lowest
+MOST_OPERATORS = 10
+CURVES: tuple[tuple[str, dict[str, str]], ...] = (  # title, {history key: name}
+    ("Loss", {"train_loss": "training", "val_loss": "validation"}),
+    ("Accuracy", {"val_top1": "top-1", "val_top5": "top-5"}),
+    ("Learning rate", {"lr": "learning rate"}),
+    ("Share of LayerNorm (progressive re-parameterisation)", {"layer_norm_share": "LayerNorm share"}),
+)
+
+
+def gather(run: RunFolder) -> Record:
+    """Everything that the template shows; a section without facts is empty.
+
+    Raises:
+        RunFolderError: a file of the folder is damaged; ProfileError: a profile is.
+    """
+    history = run.history()
+    export = run.export_record() if run.export_path.is_file() else {}
+    evaluation = read_json(run.evaluation_path) if run.evaluation_path.is_file() else {}
+    profiles = [load_profile(path) for path in run.profile_paths()]
+    config = run.config()
+    return {
+        "name": run.name, "model": config.model.name, "data": config.data.source,
+        "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), "version": msnoah.__version__,
+        "headlines": _headlines(history, evaluation, export, profiles),
+        "curves": _curves(history), "training": _training_facts(history),
+        "evaluation": evaluation, "classes": _class_rows(evaluation),
+        "export": export, "artifacts": _artifact_rows(run, export), "latency": _latency(profiles, export),
+        "config": run.config_path.read_text(encoding="utf-8"),
+    }
+
+
+def _headlines(history: list[Record], evaluation: Record, export: Record, profiles: list[Profile]) -> list[Record]:
+    """The tiles at the head: title, figure, and what it must be read beside."""
+    tiles = [_accuracy_tile(history, evaluation), _latency_tile(profiles), _size_tile(export), _parity_tile(export)]
+    return [tile for tile in tiles if tile]
+
+
+def _accuracy_tile(history: list[Record], evaluation: Record) -> Record | None:
+    if "top1" in evaluation:
+        rate = _number(evaluation.get("majority_class_rate"))
+        beside = "" if rate is None else f"; always the commonest class: {rate:.1%}"
+        return _tile("Accuracy, held-out images", _percent(evaluation["top1"]), f"{evaluation.get('images', '?')} images{beside}")
+    scores = [_number(record.get("val_top1")) for record in history]
+    if not any(score is not None for score in scores):
+        return None
+    return _tile("Best validation accuracy", f"{max(s for s in scores if s is not None):.1%}", "while training")
+
+
+def _latency_tile(profiles: list[Profile]) -> Record | None:
+    if not profiles:
+        return None
+    best = min(profiles, key=lambda profile: profile.percentile(50))
+    return _tile("Latency, median wall time", f"{format_ms(best.percentile(50))} ms", best.label)
+
+
+def _size_tile(export: Record) -> Record | None:
+    entry = export.get("artifacts", {}).get("onnx")
+    parameters = export.get("parameters", {})
+    if not entry:
+        return None
+    return _tile("ONNX file", format_size(entry.get("size_bytes", 0)), f"{_count(parameters.get('fused'))} parameters, fused")
+
+
+def _parity_tile(export: Record) -> Record | None:
+    checks = export.get("verification", {}).get("checks", [])
+    if not export:
+        return None
+    if not checks or export["verification"].get("passed") is not True:
+        return {**_tile("Verification", "NOT VERIFIED", "outputs may differ from the model's"), "bad": True}
+    largest = max(float(check["max_rel"]) for check in checks)
+    return _tile("Largest difference to MindSpore", f"{largest:.1e}", f"relative, over {len(checks)} checks")
+
+
+def _tile(title: str, figure: str, beside: str) -> Record:
+    return {"title": title, "figure": figure, "beside": beside}
+
+
+def _curves(history: list[Record]) -> list[Record]:
+    passes = [record["epoch"] for record in history if record.get("phase") == "bn_reestimation"]
+    band = (min(passes) - 0.5, max(passes)) if passes else None
+    charts = []
+    for title, names in CURVES:
+        series = [Series(name, [(record["epoch"], record.get(key)) for record in history]) for key, name in names.items()]
+        chart = line_chart(series, "epoch", y_from_zero=title == "Learning rate", band=band)
+        charts.append({"title": title, "chart": chart, "band": band is not None})
+    return [chart for chart in charts if chart["chart"]]
+
+
+def _training_facts(history: list[Record]) -> list[tuple[str, str]]:
+    if not history:
+        return []
+    trained = [record for record in history if record.get("phase") != "bn_reestimation"]
+    facts = [("epochs", str(len(trained))), ("optimiser steps", _count(history[-1].get("step")))]
+    if len(trained) < len(history):
+        facts.append(("BatchNorm re-estimation passes", str(len(history) - len(trained))))
+    totals = (("wall time", "seconds"), ("CPU time", "cpu_seconds"))
+    facts += [(name, _duration(sum(_number(r.get(key)) or 0 for r in history))) for name, key in totals if key in history[0]]
+    rates = (("images per second", "images_per_s"), ("steps per CPU second", "steps_per_cpu_s"))
+    return facts + [(name, f"{history[-1][key]:.4g}") for name, key in rates if _number(history[-1].get(key)) is not None]
+
+
+def _class_rows(evaluation: Record) -> Record:
+    scores, names = evaluation.get("per_class") or [], evaluation.get("classes") or []
+    pairs = scores.items() if isinstance(scores, dict) else zip([*names, *range(len(names), len(scores))], scores)
+    rows = [{"name": name, "score": score} for name, score in pairs if _number(score) is not None]
+    lowest = sorted(rows, key=lambda row: row["score"])[:MOST_CLASSES]
+    return {"rows": lowest if len(rows) > MOST_CLASSES else rows, "count": len(rows)}
+
+
+def _artifact_rows(run: RunFolder, export: Record) -> list[Record]:
+    rows = []
+    for kind, entry in export.get("artifacts", {}).items():
+        row = {"kind": kind, **entry, "verified": False, "max_rel": None, "problem": None}
+        try:
+            artifact = exported_artifact(run, kind)
+            row |= {"verified": artifact.verified, "max_rel": artifact.max_rel}
+        except ProfileError as error:
+            row["problem"] = str(error)
+        rows.append(row)
+    return rows
+
+
+def _latency(profiles: list[Profile], export: Record) -> Record:
+    if not profiles:
+        return {}
+    current = {entry.get("sha256") for entry in export.get("artifacts", {}).values()}
+    stale = [f"{profile.label}: measured on another {profile.artifact} than export.json describes; profile again"
+             for profile in profiles if profile.sha256 not in current]
+    charts = [{"title": title, "chart": distribution_chart({p.label: p.samples(metric) for p in profiles}, "milliseconds a run")}
+              for title, metric in (("Wall time", "wall"), ("CPU time, all threads", "cpu"))]
+    return {
+        "titles": [column.title for column in COLUMNS], "cells": table_cells(profiles), "charts": charts, "stale": stale,
+        "warnings": [f"{profile.label}: {words}" for profile in profiles for words in profile.warnings()],
+        "operators": [_operator_rows(profile) for profile in profiles if profile.operators],
+        "circumstances": [{"label": profile.label, "facts": _circumstances(profile)} for profile in profiles],
+    }
+
+
+def _operator_rows(profile: Profile) -> Record:
+    shown, rest = profile.operators[:MOST_OPERATORS], profile.operators[MOST_OPERATORS:]
+    rows = [{"name": row.operator, "count": row.count, "ms": format_ms(row.ms), "share": row.share} for row in shown]
+    if rest:
+        rows.append({"name": f"{len(rest)} others", "count": sum(row.count for row in rest),
+                     "ms": format_ms(sum(row.ms for row in rest)), "share": sum(row.share for row in rest)})
+    return {"label": profile.label, "rows": rows, "total": format_ms(sum(row.ms for row in profile.operators))}
+
+
+def _circumstances(profile: Profile) -> list[tuple[str, str]]:
+    device, (low, high) = profile.device, profile.median_interval()
+    facts: list[tuple[str, str | None]] = [
+        ("runtime", f"{profile.runtime} {profile.version}, {profile.precision}"), ("threads", f"{profile.threads} ({profile.thread_control})"),
+        ("inputs", ", ".join(f"{spec.name} {_shape(spec.shape, profile.batch_size)} {spec.dtype}" for spec in profile.inputs)),
+        ("runs", f"{profile.repeats} after {profile.warmup} of warm-up"), ("95 % interval of the median", f"{format_ms(low)} to {format_ms(high)} ms"),
+        ("loading", f"{format_ms(profile.load_ms)} ms, first run {format_ms(profile.first_run_ms)} ms"),
+        ("chip", device.chip), ("cores", f"{device.cores} ({device.architecture})"), ("system", device.system),
+        ("frequency", _unit(device.frequency_mhz, "MHz")), ("governor", device.governor), ("load average", _unit(device.load_average, "")),
+        ("memory", _unit(device.memory_mb, "MiB")), ("temperature", _unit(device.temperature_c, "°C")),
+        ("artifact", f"{profile.artifact}, sha256 {profile.sha256[:12]}"), ("started", profile.started),
+        ("msnoah", f"{profile.msnoah}, commit {(profile.commit or 'unknown')[:12]}"),
+    ]
+    return [(name, value or "not readable") for name, value in facts]
+
+
+def _shape(shape: tuple[int | None, ...], batch_size: int) -> str:
+    return " × ".join(str(batch_size if axis is None else axis) for axis in shape)
+
+
+def _unit(value: float | None, unit: str) -> str | None:
+    return None if value is None else f"{value:,.6g} {unit}".strip()
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) else None
+
+
+def _percent(value: Any) -> str:
+    return f"{value:.1%}" if _number(value) is not None else "unknown"
+
+
+def _count(value: Any) -> str:
+    return f"{value:,}" if _number(value) is not None else "unknown"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+FILTERS: dict[str, Callable[[Any], str]] = {"percent": _percent, "count": _count}

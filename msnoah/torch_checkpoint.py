@@ -110,6 +110,8 @@ def _read_archive(archive: zipfile.ZipFile, path: Path) -> dict[str, np.ndarray]
 def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
     """The archive's files by name. torch.save stores them as they are, so no archive can hold more than its own size."""
     members = {member.filename: member for member in archive.infolist()}
+    if any(name.endswith("/constants.pkl") for name in members):
+        raise CheckpointError(f"{path}: a TorchScript archive; resave it: torch.save(torch.jit.load(path).state_dict(), path)")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
         raise CheckpointError(f"{path}: a compressed zip archive; torch.save writes uncompressed ones")
     if len(members) != len(archive.infolist()) or sum(member.file_size for member in members.values()) > path.stat().st_size:
@@ -121,8 +123,6 @@ def _root(members: dict[str, zipfile.ZipInfo], path: Path) -> str:
     roots = [name.removesuffix("/data.pkl") for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(roots) != 1:
         raise CheckpointError(f"{path}: a zip archive without <name>/data.pkl, so not written by torch.save")
-    if f"{roots[0]}/constants.pkl" in members:
-        raise CheckpointError(f"{path}: a TorchScript archive; in PyTorch, torch.save(torch.jit.load(path).state_dict(), path)")
     return roots[0]
 
 
@@ -209,7 +209,7 @@ def _rebuild_typed(storage: Any, offset: Any, shape: Any, strides: Any, requires
                    *unused: Any) -> _Tensor:
     """torch._utils._rebuild_tensor_v3: the storage counts bytes, the dtype stands beside it."""
     if not isinstance(storage, _Storage) or not isinstance(dtype, str):
-        raise _BadTensor("a tensor of an unknown dtype")
+        raise _BadTensor(f"a tensor of the unknown dtype {getattr(dtype, '__name__', '?')}")
     itemsize = np.dtype(_DTYPES[dtype]).itemsize
     return _rebuild(dataclasses.replace(storage, dtype=dtype, count=storage.count // itemsize), offset, shape, strides)
 

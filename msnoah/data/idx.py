@@ -13,6 +13,7 @@ from msnoah.data.array_source import ArraySource
 from msnoah.errors import DataError
 
 _DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+_MAX_BYTES = 1 << 30  # Fashion-MNIST has 47 MB
 _PREFIX = {"train": "train", "val": "t10k"}
 _CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 
@@ -48,11 +49,14 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
             if len(header) < header_size or struct.unpack(">I", header[:4])[0] != 0x0800 + rank:
                 raise DataError(f"{path}: not an IDX file of {rank}-D bytes (it begins with {header[:4].hex() or 'nothing'})")
             shape = struct.unpack(f">{rank}I", header[4:])
-            content = file.read(math.prod(shape))
+            size = math.prod(shape)
+            if not 0 < size <= _MAX_BYTES:
+                raise DataError(f"{path}: its header says {size} bytes of data; expected 1 to {_MAX_BYTES}")
+            content = file.read(size)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-    if len(content) < math.prod(shape):
-        raise DataError(f"{path}: cut short: {len(content)} bytes of data, its header says {math.prod(shape)}")
+    if len(content) < size:
+        raise DataError(f"{path}: cut short: {len(content)} bytes of data, its header says {size}")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 

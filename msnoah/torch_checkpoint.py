@@ -187,12 +187,12 @@ def _view(numbers: np.ndarray, tensor: _Tensor) -> np.ndarray:
 
 def _storage(pid: Any) -> _Storage:
     """A persistent id: ('storage', class, key, device, count)."""
-    if not (isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[2], str)):
+    if not (isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[2], str) and _is_count(pid[4])):
         raise _BadTensor("a persistent id that is no storage")
-    dtype = pid[1] if isinstance(pid[1], str) else "untyped"
-    if not _is_count(pid[4]) or dtype not in (*_DTYPES, "untyped"):
-        raise _BadTensor("a storage of an unknown kind or size")
-    return _Storage(pid[2], dtype, pid[4])
+    kind = pid[1]
+    if kind not in (*_DTYPES, "untyped"):
+        raise _BadTensor(f"a storage of the unknown kind {getattr(kind, '__name__', '?')}")
+    return _Storage(pid[2], kind, pid[4])
 
 
 def _rebuild(storage: Any, offset: Any, shape: Any, strides: Any, *unused: Any) -> _Tensor:

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from msnoah.errors import ProfileError
 from msnoah.run_folder import RunFolder
@@ -80,8 +80,11 @@ def exported_artifact(run: RunFolder, kind: str) -> Artifact:
             f"{path}: stale: its sha256 is {sha256[:12]}, but export.json says {str(entry.get('sha256'))[:12]};"
             f" `msnoah export {run.path}` writes both anew"
         )
-    verified, max_rel = _verification(record, kind)
-    inputs = tuple(_spec(row) for row in record.get("inputs", []))
+    try:
+        verified, max_rel = _verification(record, kind)
+        inputs = tuple(_spec(row) for row in record.get("inputs", []))
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise ProfileError(f"{run.export_path}: damaged ({error!r:.200}); `msnoah export {run.path}` writes it anew") from error
     precision = _onnx_precision(path) if kind == "onnx" else _input_precision(inputs)
     return Artifact(
         path=path, kind=kind, model=str(record.get("model", run.name)), sha256=sha256, size_bytes=size,
@@ -105,7 +108,8 @@ def _verification(record: dict[str, Any], kind: str) -> tuple[bool | None, float
     checks = [check for check in record.get("verification", {}).get("checks", []) if check.get("artifact") == kind]
     if not checks:
         return False, None
-    return all(check.get("passed") is True for check in checks), max(float(check["max_rel"]) for check in checks)
+    differences = [check["max_rel"] for check in checks if isinstance(check.get("max_rel"), (int, float))]
+    return all(check.get("passed") is True for check in checks), max(differences, default=None)
 
 
 def _spec(row: dict[str, Any]) -> TensorSpec:

@@ -43,7 +43,7 @@ class Axis:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             values = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
         else:
-            step = _round_step((self.high - self.low) / 4)
+            step = _round_step((self.high - self.low) / 6)
             values = [step * number for number in range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)]
         return [value for value in values if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9) or value == 0]
 

@@ -15,11 +15,11 @@ from msnoah.run_folder import RunFolder, read_json
 Record = dict[str, Any]
 MOST_CLASSES = 20  # of accuracy by class, the lowest
 MOST_OPERATORS = 10
-CURVES: tuple[tuple[str, dict[str, str]], ...] = (  # title, {history key: name}
-    ("Loss", {"train_loss": "training", "val_loss": "validation"}),
-    ("Accuracy", {"val_top1": "top-1", "val_top5": "top-5"}),
-    ("Learning rate", {"lr": "learning rate"}),
-    ("Share of LayerNorm (progressive re-parameterisation)", {"layer_norm_share": "LayerNorm share"}),
+CURVES: tuple[tuple[str, float, dict[str, str]], ...] = (  # title, factor, {history key: name}
+    ("Loss", 1, {"train_loss": "training", "val_loss": "validation"}),
+    ("Validation accuracy (%)", 100, {"val_top1": "top-1", "val_top5": "top-5"}),
+    ("Learning rate", 1, {"lr": "at the epoch's end"}),
+    ("Share of LayerNorm in PRepBN (%)", 100, {"layer_norm_share": "at the epoch's end"}),
 )
 
 
@@ -66,7 +66,7 @@ def _latency_tile(profiles: list[Profile]) -> Record | None:
     if not profiles:
         return None
     best = min(profiles, key=lambda profile: profile.percentile(50))
-    return _tile("Latency, median wall time", f"{format_ms(best.percentile(50))} ms", best.label)
+    return _tile("Latency, median wall time", f"{format_ms(best.percentile(50))} ms", f"{best.label}; CPU time {format_ms(best.percentile(50, 'cpu'))} ms")
 
 
 def _size_tile(export: Record) -> Record | None:
@@ -83,8 +83,8 @@ def _parity_tile(export: Record) -> Record | None:
         return None
     if not checks or export["verification"].get("passed") is not True:
         return {**_tile("Verification", "NOT VERIFIED", "outputs may differ from the model's"), "bad": True}
-    largest = max(float(check["max_rel"]) for check in checks)
-    return _tile("Largest difference to MindSpore", f"{largest:.1e}", f"relative, over {len(checks)} checks")
+    largest = max((check["max_rel"] for check in checks if _number(check.get("max_rel")) is not None), default=0.0)
+    return _tile("Largest difference to MindSpore", f"{largest:.1e}", f"relative, over {len(checks)} check{'s' if len(checks) > 1 else ''}")
 
 
 def _tile(title: str, figure: str, beside: str) -> Record:
@@ -95,11 +95,15 @@ def _curves(history: list[Record]) -> list[Record]:
     passes = [record["epoch"] for record in history if record.get("phase") == "bn_reestimation"]
     band = (min(passes) - 0.5, max(passes)) if passes else None
     charts = []
-    for title, names in CURVES:
-        series = [Series(name, [(record["epoch"], record.get(key)) for record in history]) for key, name in names.items()]
+    for title, factor, names in CURVES:
+        series = [Series(name, _points(history, key, factor)) for key, name in names.items()]
         chart = line_chart(series, "epoch", y_from_zero=title == "Learning rate", band=band)
         charts.append({"title": title, "chart": chart, "band": band is not None})
     return [chart for chart in charts if chart["chart"]]
+
+
+def _points(history: list[Record], key: str, factor: float) -> list[tuple[float, float]]:
+    return [(record["epoch"], factor * record[key]) for record in history if _number(record.get(key)) is not None]
 
 
 def _training_facts(history: list[Record]) -> list[tuple[str, str]]:
@@ -111,8 +115,9 @@ def _training_facts(history: list[Record]) -> list[tuple[str, str]]:
         facts.append(("BatchNorm re-estimation passes", str(len(history) - len(trained))))
     totals = (("wall time", "seconds"), ("CPU time", "cpu_seconds"))
     facts += [(name, _duration(sum(_number(r.get(key)) or 0 for r in history))) for name, key in totals if key in history[0]]
-    rates = (("images per second", "images_per_s"), ("steps per CPU second", "steps_per_cpu_s"))
-    return facts + [(name, f"{history[-1][key]:.4g}") for name, key in rates if _number(history[-1].get(key)) is not None]
+    rates = (("images per second, last epoch", "images_per_s"), ("steps per CPU second, last epoch", "steps_per_cpu_s"))
+    last = trained[-1] if trained else {}
+    return facts + [(name, f"{last[key]:.4g}") for name, key in rates if _number(last.get(key)) is not None]
 
 
 def _class_rows(evaluation: Record) -> Record:
@@ -148,7 +153,7 @@ def _latency(profiles: list[Profile], export: Record) -> Record:
         "titles": [column.title for column in COLUMNS], "cells": table_cells(profiles), "charts": charts, "stale": stale,
         "warnings": [f"{profile.label}: {words}" for profile in profiles for words in profile.warnings()],
         "operators": [_operator_rows(profile) for profile in profiles if profile.operators],
-        "circumstances": [{"label": profile.label, "facts": _circumstances(profile)} for profile in profiles],
+        "circumstances": _machines(profiles) + [{"label": profile.label, "facts": _circumstances(profile)} for profile in profiles],
     }
 
 
@@ -161,20 +166,39 @@ def _operator_rows(profile: Profile) -> Record:
     return {"label": profile.label, "rows": rows, "total": format_ms(sum(row.ms for row in profile.operators))}
 
 
-def _circumstances(profile: Profile) -> list[tuple[str, str]]:
-    device, (low, high) = profile.device, profile.median_interval()
-    facts: list[tuple[str, str | None]] = [
-        ("runtime", f"{profile.runtime} {profile.version}, {profile.precision}"), ("threads", f"{profile.threads} ({profile.thread_control})"),
-        ("inputs", ", ".join(f"{spec.name} {_shape(spec.shape, profile.batch_size)} {spec.dtype}" for spec in profile.inputs)),
-        ("runs", f"{profile.repeats} after {profile.warmup} of warm-up"), ("95 % interval of the median", f"{format_ms(low)} to {format_ms(high)} ms"),
-        ("loading", f"{format_ms(profile.load_ms)} ms, first run {format_ms(profile.first_run_ms)} ms"),
+def _machines(profiles: list[Profile]) -> list[Record]:
+    """One card for each state of a machine that rows were measured in."""
+    cards: list[Record] = []
+    for profile in profiles:
+        card = {"label": "Machine", "facts": _machine_facts(profile)}
+        if card not in cards:
+            cards.append(card)
+    return cards
+
+
+def _machine_facts(profile: Profile) -> list[tuple[str, str]]:
+    device = profile.device
+    facts = [
         ("chip", device.chip), ("cores", f"{device.cores} ({device.architecture})"), ("system", device.system),
-        ("frequency", _unit(device.frequency_mhz, "MHz")), ("governor", device.governor), ("load average", _unit(device.load_average, "")),
-        ("memory", _unit(device.memory_mb, "MiB")), ("temperature", _unit(device.temperature_c, "°C")),
-        ("artifact", f"{profile.artifact}, sha256 {profile.sha256[:12]}"), ("started", profile.started),
+        ("frequency", _unit(device.frequency_mhz, "MHz")), ("governor", device.governor),
+        ("load average before", _unit(device.load_average, "")), ("memory", _unit(device.memory_mb, "MiB")),
+        ("temperature", _unit(device.temperature_c, "°C")), ("started", profile.started),
         ("msnoah", f"{profile.msnoah}, commit {(profile.commit or 'unknown')[:12]}"),
     ]
     return [(name, value or "not readable") for name, value in facts]
+
+
+def _circumstances(profile: Profile) -> list[tuple[str, str]]:
+    low, high = profile.median_interval()
+    return [
+        ("runtime", f"{profile.runtime} {profile.version}, {profile.precision}"),
+        ("threads", f"{profile.threads} ({profile.thread_control})"),
+        ("inputs", ", ".join(f"{spec.name} {_shape(spec.shape, profile.batch_size)} {spec.dtype}" for spec in profile.inputs)),
+        ("runs", f"{profile.repeats} after {profile.warmup} of warm-up"),
+        ("median, 95 % interval", f"{format_ms(low)} to {format_ms(high)} ms"),
+        ("loading", f"{format_ms(profile.load_ms)} ms, then first run {format_ms(profile.first_run_ms)} ms"),
+        ("artifact", f"{profile.artifact}, sha256 {profile.sha256[:12]}"),
+    ]
 
 
 def _shape(shape: tuple[int | None, ...], batch_size: int) -> str:

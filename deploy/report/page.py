@@ -8,6 +8,7 @@ from msnoah.atomic_file import write_text
 from msnoah.deploy.latency_table import format_csv, format_markdown, format_size
 from msnoah.deploy.profile import load_profile
 from msnoah.deploy.report.content import FILTERS, gather
+from msnoah.errors import RunFolderError
 from msnoah.run_folder import RunFolder
 
 
@@ -31,11 +32,15 @@ def write_report(run: RunFolder) -> Path:
 
 
 def render(run: RunFolder) -> str:
-    """The page as text."""
+    """The page as text; RunFolderError where a record has another shape than its writer gives it."""
     # Chainable: a key that an older export.json lacks leaves a gap instead of costing the report.
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.ChainableUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )
     environment.filters.update(FILTERS, size=format_size)
-    return environment.get_template("report.html.jinja").render(gather(run))
+    try:
+        return environment.get_template("report.html.jinja").render(gather(run))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        files = "history.jsonl, evaluation.json or export.json"
+        raise RunFolderError(f"{run.path}: {files} is damaged: {type(error).__name__}: {error}") from error

@@ -1,7 +1,6 @@
 """A run folder with a small ONNX graph, and profiles with scripted latencies."""
 
 import hashlib
-import json
 
 import numpy as np
 import onnx
@@ -75,6 +74,18 @@ def make_profile():
     return build_profile
 
 
+@pytest.fixture
+def make_device():
+    """A function that makes a device; every field can be replaced."""
+    return build_device
+
+
+@pytest.fixture
+def make_export_record():
+    """A function that makes export.json of an ONNX file."""
+    return export_record
+
+
 def build_profile(wall_ms=(1.0,) * 20, cpu_ms=None, **changes):
     """A profile of a quiet machine."""
     fields = {
@@ -96,7 +107,3 @@ def build_device(**changes):
               "frequency_mhz": 3000.0, "load_average": 0.1, "memory_mb": 8000.0, "temperature_c": None}
     return Device.model_validate({**fields, **changes})
 
-
-def dump(record):
-    """JSON text as the profile files have it."""
-    return json.dumps(record, indent=2)

@@ -1,0 +1,143 @@
+"""The report from whatever a run folder holds."""
+
+import math
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from msnoah.deploy.report import write_report
+from msnoah.deploy.report.charts import Axis, Series, distribution_chart, line_chart
+from msnoah.errors import ProfileError, RunFolderError
+from msnoah.run_folder import write_json
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>&'
+VOID = {"meta", "link", "line", "path", "rect", "circle", "img", "br"}
+
+
+class Balance(HTMLParser):
+    """Tags that are not closed, and every tag and address seen."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.addresses, self.text = [], set(), [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset", "xlink:href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert tag in VOID or self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def _read(run):
+    page = write_report(run).read_text(encoding="utf-8")
+    parsed = Balance()
+    parsed.feed(page)
+    assert parsed.open == [] and "script" not in parsed.tags and "img" not in parsed.tags
+    assert parsed.addresses == ["data:,"] and not re.search(r"https?:|@import|url\(", page)
+    return parsed
+
+
+def _add_history(run):
+    train = [{"epoch": e, "phase": "train", "step": 10 * e, "lr": 1e-3 / e, "train_loss": 2.0 / e, "val_loss": 2.1 / e,
+              "val_top1": 1 - 0.8 / e, "layer_norm_share": 1 / e, "seconds": 2.0, "cpu_seconds": 3.0} for e in (1, 2, 3)]
+    run.write_history([*train, {"epoch": 4, "phase": "bn_reestimation", "step": 30, "val_loss": 0.6, "val_top1": 0.8}])
+
+
+def _add_evaluation(run, **changes):
+    record = {"checkpoint": "best.ckpt", "top1": 0.912, "loss": 0.3, "majority_class_rate": 0.104, "images": 360,
+              "per_class": [0.9, None], "classes": ["zero", HOSTILE]}
+    write_json(run.evaluation_path, {**record, **changes})
+
+
+def test_a_run_that_only_has_its_config(run):
+    text = _read(run).text
+    assert all(words in text for words in ("No epoch has been recorded", "Nothing has been exported", "Nothing has been profiled", "slab_deit_tiny"))
+
+
+def test_a_trained_run(run):
+    _add_history(run)
+    _add_evaluation(run)
+    text = _read(run).text
+    assert all(words in text for words in ("91.2%", "10.4%", "Loss", "Validation accuracy", "Share of LayerNorm", "re-estimation"))
+
+
+def test_an_exported_run(exported_run):
+    text = _read(exported_run).text
+    assert all(words in text for words in ("700 trained, 640 after fusing", "2.5e-07", "MatMul")) and "NOT VERIFIED" not in text
+
+
+def test_an_unverified_export_is_said_in_plain_words(exported_run, make_export_record):
+    write_json(exported_run.export_path, make_export_record(exported_run.onnx_path, passed=False))
+    text = _read(exported_run).text
+    assert "NOT VERIFIED" in text and "Do not deploy" in text
+
+
+def test_a_profiled_run_and_its_tables(exported_run, make_profile):
+    for profile in (make_profile([1.0, 1.1, 9.0]), make_profile([2.0] * 3, runtime="mindspore", operators=[])):
+        profile.save(exported_run.profiles_path / profile.file_name)
+    text = _read(exported_run).text
+    assert all(words in text for words in ("1.10", "Where the time goes", "MatMul", "Test chip", "not readable", "measured on another model.onnx"))
+    assert "| onnxruntime | 1 | 1 | 1.10 |" in (exported_run.path / "latency.md").read_text()
+    assert (exported_run.path / "latency.csv").read_text().splitlines()[2].startswith("onnxruntime,1,1,1.10,")
+
+
+def test_hostile_names_are_escaped(exported_run, make_export_record, make_profile):
+    record = make_export_record(exported_run.onnx_path, classes=[HOSTILE])
+    record |= {"model": HOSTILE, "versions": {HOSTILE: HOSTILE}, "commit": HOSTILE}
+    record["inputs"][0]["name"] = HOSTILE
+    write_json(exported_run.export_path, record)
+    _add_evaluation(exported_run, per_class=[0.5, 0.25])
+    operators = [{"operator": HOSTILE, "count": 1, "ms": 1.0, "share": 1.0}]
+    profile = make_profile(version=HOSTILE, notes=[HOSTILE], operators=operators)
+    profile.save(exported_run.profiles_path / "p.json")
+    assert _read(exported_run).text.count(HOSTILE) >= 6
+
+
+def test_many_classes_show_the_lowest(run):
+    _add_evaluation(run, per_class=[n / 100 for n in range(100)], classes=[f"class {n}" for n in range(100)])
+    text = _read(run).text
+    assert "the 20 lowest of 100" in text and "class 19" in text and "class 21" not in text
+
+
+@pytest.mark.parametrize("name, content, error, words", [
+    ("export.json", "{", RunFolderError, "export.json:1: not JSON"),
+    ("export.json", '{"artifacts": 3}', RunFolderError, "damaged"),
+    ("evaluation.json", '{"top1": 0.5, "per_class": 7}', RunFolderError, "damaged"),
+    ("history.jsonl", '{"phase": "bn_reestimation"}\n', RunFolderError, "damaged"),
+    ("profiles/p.json", "{}", ProfileError, "p.json:1"),
+])
+def test_damaged_files_cost_one_line_and_no_earlier_report(run, name, content, error, words):
+    before = write_report(run).read_text()
+    (run.path / name).write_text(content)
+    with pytest.raises(error, match=words) as caught:
+        write_report(run)
+    assert "\n" not in str(caught.value) and run.report_path.read_text() == before
+
+
+@pytest.mark.parametrize("low, high, log, expected", [
+    (0, 1, False, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (1, 24, False, [5, 10, 15, 20]), (1.5, 60, True, [2, 5, 10, 20, 50]), (0, 4e-4, False, [0, 1e-4, 2e-4, 3e-4, 4e-4]),
+])
+def test_ticks_are_round(low, high, log, expected):
+    assert Axis(low, high, log).ticks() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("points", [[], [(1, None)], [(1, math.nan), (2, math.inf)]])
+def test_a_chart_without_points_is_empty(points):
+    assert line_chart([Series("a", points)], "epoch") == ""
+
+
+@pytest.mark.parametrize("chart", [
+    line_chart([Series("<a>", [(1, 0.0)])], "epoch"), line_chart([Series("a", [(1, 3.0), (2, 3.0), (3, math.nan)])], "epoch"),
+    distribution_chart({"a": [1.0], "b": [1.0, 500.0]}, "ms"), distribution_chart({"a": [2.0, 2.0]}, "ms"),
+])
+def test_charts_stay_inside_their_frame(chart):
+    assert "nan" not in chart and "inf" not in chart and "<a>" not in chart
+    pixels = [(float(x), float(y)) for x, y in re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", chart)]
+    assert pixels and all(0 <= x <= 440 and 0 <= y <= 250 for x, y in pixels)

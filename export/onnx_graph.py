@@ -133,8 +133,8 @@ class OnnxGraph:
 
     def replace(self, old: str, new: str) -> bool:
         """Lets all users of `old` read `new`; False if `old` is a graph output that cannot carry another name."""
-        if old in self.outputs and not self._rename_to_output(new, old):
-            return False
+        if old in self.outputs:
+            return self._rename_to_output(new, old)
         for operator in list(self.users(old)):
             for index, name in enumerate(operator.inputs):
                 if name == old:

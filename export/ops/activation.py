@@ -41,7 +41,7 @@ def hard_sigmoid(g, x):
     return g.op("HardSigmoid", x, alpha=1 / 6, beta=0.5)
 
 
-@handles("LeakyReLU", "LeakyReLUExt")
+@handles("LeakyReLUExt")
 def leaky_relu(g, x, negative_slope: Const):
     return g.op("LeakyRelu", x, alpha=float(negative_slope))
 
@@ -51,9 +51,18 @@ def elu(g, x, alpha: Const = 1.0):
     return g.op("Elu", x, alpha=float(alpha))
 
 
-@handles("Softplus", "SoftplusExt")
+@handles("Softplus")
 def softplus(g, x):
+    """log(1 + exp x)"""
     return g.op("Softplus", x)
+
+
+@handles("SoftplusExt")
+def scaled_softplus(g, x, beta: Const = 1, threshold: Const = 20):
+    """log(1 + exp(beta x)) / beta; above the threshold it equals x within float32."""
+    if beta == 1:
+        return g.op("Softplus", x)
+    return g.op("Div", g.op("Softplus", g.op("Mul", x, g.like(beta, x))), g.like(beta, x))
 
 
 @handles("PReLU")
@@ -98,5 +107,5 @@ def softmax(g, x, axis: Const = -1):
 
 
 @handles("LogSoftmax", "LogSoftmaxExt")
-def log_softmax(g, x, axis: Const = -1):
+def log_softmax(g, x, axis: Const = -1, dtype: Const = None):
     return g.op("LogSoftmax", x, axis=as_tuple(axis)[0])

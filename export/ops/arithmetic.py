@@ -14,7 +14,7 @@ UNARY = {
 """MindIR primitives of one tensor that have an ONNX operator of the same meaning."""
 
 BINARY = {
-    "Add": ("Add", "AddV2"), "Sub": ("Sub",), "Mul": ("Mul", "Muls", "InplaceMul", "InplaceMuls"),
+    "Add": ("Add",), "Sub": ("Sub",), "Mul": ("Mul", "Muls", "InplaceMul", "InplaceMuls"),
     "Div": ("Div", "Divs", "RealDiv", "InplaceDiv", "InplaceDivs"), "Pow": ("Pow", "PowTensorScalar", "PowScalarTensor"),
     "Max": ("Maximum",), "Min": ("Minimum",), "And": ("LogicalAnd",), "Or": ("LogicalOr",),
     "Equal": ("Equal",), "Greater": ("Greater",), "Less": ("Less",), "GreaterOrEqual": ("GreaterEqual",), "LessOrEqual": ("LessEqual",),

@@ -17,7 +17,7 @@ def matmul(g, x, y, transpose_x: Const = False, transpose_y: Const = False):
     return g.op("MatMul", x, y)
 
 
-@handles("MatMulExt", "BatchMatMulExt", "Mm", "Bmm")
+@handles("MatMulExt", "BatchMatMulExt", "Mm")
 def matmul_broadcast(g, x, y):
     return g.op("MatMul", x, y)
 

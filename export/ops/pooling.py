@@ -7,15 +7,19 @@ from msnoah.export.ops.convolution import last, paddings
 from msnoah.export.ops.table import Const, as_tuple, handles
 
 
+PAD_MODES = ("pad", "same", "valid")
+"""Pad mode by the number that function primitives carry."""
+
+
 @handles("MaxPool")
 def max_pool(g, x, *, kernel_size: Const, strides: Const, pad_mode: Const, format: Const = "NCHW"):
     return _pool(g, "MaxPool", x, kernel_size, strides, pad_mode, format)
 
 
 @handles("AvgPool")
-def average_pool(g, x, *, kernel_size: Const, strides: Const, pad_mode: Const, format: Const = "NCHW"):
+def average_pool(g, x, kernel_size: Const, strides: Const, pad_mode: Const, data_format: Const = 0):
     """Padding does not count: at the border the mean is over the elements that are there."""
-    return _pool(g, "AveragePool", x, kernel_size, strides, pad_mode, format)
+    return _pool(g, "AveragePool", x, kernel_size, strides, PAD_MODES[pad_mode], "NCHW" if data_format == 0 else "NHWC")
 
 
 def _pool(g, operator: str, x, kernel_size, strides, pad_mode, layout):
@@ -64,7 +68,7 @@ def _resize(g, x, size, mode: str, transformation: str, **attributes):
 
 
 @handles("ResizeLinear1D")
-def resize_linear_1d(g, x, size: Const, coordinate_transformation_mode: Const = 0):
+def resize_linear_1d(g, x, size: Const, coordinate_transformation_mode: Const = 1):
     """(B, C, L) -> (B, C, size). As two gathers and a weighted sum with known weights: exact, and fast in every runtime."""
     rows = x.shape[-1]
     target = as_tuple(size)[0]
@@ -78,11 +82,11 @@ def resize_linear_1d(g, x, size: Const, coordinate_transformation_mode: Const = 
 
 def _positions(g, rows: int, target: int, mode) -> np.ndarray:
     steps = np.arange(target, dtype=np.float64)
-    if mode in (0, "align_corners"):
+    if mode == 1:
         return steps * ((rows - 1) / (target - 1) if target > 1 else 0)
-    if mode in (1, "half_pixel"):
+    if mode == 2:
         return np.clip((steps + 0.5) * (rows / target) - 0.5, 0, rows - 1)
-    raise ConversionError(f"{g.scope}: linear resize with coordinates '{mode}'; known: align_corners, half_pixel")
+    raise ConversionError(f"{g.scope}: linear resize with coordinates {mode}; known: align_corners (1), half_pixel (2)")
 
 
 @handles("ResizeBilinearV2")
@@ -97,7 +101,7 @@ def upsample_bilinear(g, x, output_size: Const = None, scales: Const = None, ali
 
 
 @handles("ResizeNearestNeighbor")
-def resize_nearest(g, x, *, size: Const, align_corners: Const = False, half_pixel_centers: Const = False):
+def resize_nearest(g, x, size: Const, align_corners: Const = False, half_pixel_centers: Const = False):
     if align_corners:
         return _resize(g, x, size, "nearest", "align_corners", nearest_mode="round_prefer_ceil")
     return _resize(g, x, size, "nearest", "asymmetric", nearest_mode="floor")

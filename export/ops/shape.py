@@ -22,7 +22,7 @@ def reshape(g, x, shape):
     return g.op("Reshape", x, g.ints(*shape))
 
 
-@handles("Reshape", "View")
+@handles("Reshape")
 def reshape_to(g, x, shape: Const):
     return reshape(g, x, as_tuple(shape))
 
@@ -55,7 +55,7 @@ def transpose(g, x, perm: Const):
     return g.op("Transpose", x, perm=[axis % len(x.shape) for axis in as_tuple(perm)])
 
 
-@handles("TransposeExtView", "SwapAxes")
+@handles("TransposeExtView")
 def swap_axes(g, x, first: Const, second: Const):
     perm = list(range(len(x.shape)))
     perm[first], perm[second] = perm[second], perm[first]
@@ -67,13 +67,27 @@ def concat(g, tensors, axis: Const = 0):
     return g.op("Concat", *tensors, axis=axis)
 
 
-@handles("Stack", "StackExt")
-def stack(g, tensors, axis: Const = 0):
+@handles("Stack")
+def stack(g, tensors, *, axis: Const):
+    """Joins tensors along a new axis."""
+    return stack_axis(g, tensors, axis)
+
+
+@handles("StackExt")
+def stack_axis(g, tensors, axis: Const = 0):
+    """Joins tensors along a new axis."""
     return g.op("Concat", *[g.op("Unsqueeze", tensor, g.ints(axis)) for tensor in tensors], axis=axis)
 
 
-@handles("Unstack", "UnstackExtView")
-def unstack(g, x, axis: Const = 0, num: Const = None):
+@handles("Unstack")
+def unstack(g, x, *, axis: Const):
+    """The slices along an axis, without it."""
+    return unstack_axis(g, x, axis)
+
+
+@handles("UnstackExtView")
+def unstack_axis(g, x, axis: Const = 0):
+    """The slices along an axis, without it."""
     parts = g.op("Split", x, g.ints(*[1] * x.shape[axis]), outputs=x.shape[axis], axis=axis)
     parts = parts if isinstance(parts, tuple) else (parts,)
     return tuple(g.op("Squeeze", part, g.ints(axis)) for part in parts)
@@ -255,12 +269,12 @@ def constant_pad(g, x, paddings: Const, value=0.0):
     return pad_v3(g, x, paddings, value)
 
 
-@handles("ZerosLike", "ZerosLikeExt")
+@handles("ZerosLikeExt")
 def zeros_like(g, x, dtype: Const = None):
     return np.zeros(x.shape, g.type.dtype if g.type else x.dtype)
 
 
-@handles("OnesLike", "OnesLikeExt")
+@handles("OnesLikeExt")
 def ones_like(g, x, dtype: Const = None):
     return np.ones(x.shape, g.type.dtype if g.type else x.dtype)
 

@@ -52,6 +52,9 @@ class Handler:
             raise ConversionError(f"{node.name} has {len(operands)} inputs; this release knows {node.primitive} as ({names})")
         for parameter, operand in zip(self.inputs, operands):
             _check_operand(node, parameter, operand)
+        for parameter in self.inputs[len(operands):]:
+            if parameter.name in node.attributes:
+                raise ConversionError(f"{node.name} has '{parameter.name}' as an attribute; this release knows it as an input of {node.primitive}")
         return self.function(g, *operands, **dict(self._bind_attributes(node)))
 
     def _bind_attributes(self, node: Node):

@@ -1,0 +1,213 @@
+"""From a trained run to verified artifacts: load, fuse, write MindIR and ONNX from one fused Cell, compare both with the original."""
+
+import datetime
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from mindspore import Tensor, nn
+from pydantic import ValidationError
+from tqdm import tqdm
+
+from msnoah.atomic_file import replacing
+from msnoah.config import DataConfig, ExportConfig, RunConfig
+from msnoah.data.preprocessing import evaluation_view, normalise
+from msnoah.data.sources import open_source
+from msnoah.errors import ConfigError, ConversionError, DataError, RunFolderError
+from msnoah.export import metadata
+from msnoah.export.converter import mindir_to_onnx
+from msnoah.export.dynamic_batch import make_batch_dynamic
+from msnoah.export.mindir import batch_free_mindir_bytes, count_primitives, mindir_bytes
+from msnoah.export.preprocessing import embed_preprocessing
+from msnoah.export.verification import Arrays, Check, Predict, require_passed, run_cell, run_mindir, run_onnx, verify
+from msnoah.nn.fusing import fuse
+from msnoah.nn.step_inputs import count_parameters
+from msnoah.registry import create_model
+from msnoah.run_folder import RunFolder, write_json
+
+INPUT, OUTPUT = "image", "logits"
+_DYNAMIC_FROM = (2, 3)
+
+
+def export_onnx(
+    cell: nn.Cell, *inputs: np.ndarray | Tensor, opset: int = 17, dynamic_batch: bool = True,
+    input_names: list[str] | None = None, output_names: list[str] | None = None,
+) -> onnx.ModelProto:
+    """Converts any Cell, in evaluation mode, to ONNX. It is not fused (`fuse(cell)` is), not verified and not written.
+
+    Args:
+        cell: what to convert; its mode is restored.
+        *inputs: example arguments of `construct`; shapes and types count.
+        opset: ONNX operator set, 17 or newer.
+        dynamic_batch: make the first axis of every input free; it must be the same batch in all. The Cell is compiled at
+            batches 2 and 3, and what differs between the two graphs is computed from the input's shape.
+        input_names, output_names: in order; by default as `mindir_to_onnx` names them.
+
+    Raises:
+        ConversionError: the Cell does not compile, a primitive has no ONNX form, or the graph depends on the batch in
+            another way than by its size.
+    """
+    arrays = [value.asnumpy() if isinstance(value, Tensor) else np.asarray(value) for value in inputs]
+    names = {"input_names": input_names, "output_names": output_names}
+    if not dynamic_batch:
+        return mindir_to_onnx(mindir_bytes(cell, arrays), opset=opset, **names)
+    if not arrays or any(array.ndim == 0 or len(array) == 0 for array in arrays):
+        raise ConversionError("a free batch needs inputs that all have a first axis; pass dynamic_batch=False for a graph of fixed shapes")
+    two, three = (mindir_to_onnx(mindir_bytes(cell, _with_batch(arrays, size)), opset=opset, **names) for size in _DYNAMIC_FROM)
+    return make_batch_dynamic(two, three)
+
+
+def export_run(run: RunFolder, *, checkpoint: str | Path = "best", **overrides: Any) -> dict[str, Any]:
+    """Writes a run's model.mindir, model.onnx and export.json, and verifies both against the trained model.
+
+    Args:
+        run: a folder that training has made.
+        checkpoint: "best" (the last one if there is no best), "last", or the path of a weights file.
+        **overrides: fields of ExportConfig in place of the config's.
+
+    Returns:
+        The record that export.json holds.
+
+    Raises:
+        RunFolderError: nothing trained yet, or the folder cannot be written; earlier artifacts are whole.
+        CheckpointError: the checkpoint is damaged or does not fit the model.
+        ConversionError: a layer that has no ONNX form.
+        VerificationError: an artifact differs by more than the tolerance. Both are written, marked as not verified.
+    """
+    config = run.config()
+    settings = _settings(config, overrides)
+    path = _find_checkpoint(run, checkpoint)
+    _require_writable(run)
+    with tqdm(total=5, unit="step", leave=False) as progress:
+        _step(progress, "loading")
+        model = create_model(config.model.name, checkpoint=path, **config.model_arguments())
+        _step(progress, "fusing and compiling")
+        artifacts = _build(fuse(model), config.data, settings)
+        _step(progress, "verifying")
+        pixels, origin = _sample_pixels(config, max(settings.verify_batches))
+        checks = _verify(model, artifacts, pixels, config.data, settings)
+        _step(progress, "writing")
+        record = _describe(config, settings, path, artifacts, checks, origin)
+        record["parameters"] = {"trained": count_parameters(model), "fused": artifacts.parameters}
+        _write(run, artifacts, record)
+        progress.update()
+    require_passed(checks, settings.tolerance)
+    return record
+
+
+@dataclass
+class _Artifacts:
+    """Both forms of one fused Cell; `mindir_batch` is None where any batch runs."""
+
+    onnx: onnx.ModelProto
+    mindir: bytes
+    mindir_batch: int | None
+    parameters: int
+
+
+def _settings(config: RunConfig, overrides: dict[str, Any]) -> ExportConfig:
+    try:
+        return ExportConfig(**{**config.export.model_dump(), **overrides})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ConfigError(f"export.{'.'.join(map(str, fault['loc']))}: {fault['msg']}, found {fault['input']!r}") from None
+
+
+def _find_checkpoint(run: RunFolder, checkpoint: str | Path) -> Path:
+    named = {"best": run.best_checkpoint, "last": run.last_checkpoint}
+    path = named.get(str(checkpoint), Path(checkpoint))
+    if str(checkpoint) == "best" and not path.is_file() and run.last_checkpoint.is_file():
+        print(f"{run.path}: no best.ckpt yet; last.ckpt is exported", file=sys.stderr)
+        return run.last_checkpoint
+    if not path.is_file():
+        lacking = "nothing trained yet" if str(checkpoint) in named else "no such checkpoint"
+        raise RunFolderError(f"{path}: {lacking}; expected 'best', 'last' or the path of a weights file")
+    return path
+
+
+def _require_writable(run: RunFolder) -> None:
+    if not os.access(run.path, os.W_OK | os.X_OK):
+        raise RunFolderError(f"{run.path}: cannot be written; change its rights, or copy the run")
+
+
+def _step(progress: tqdm, name: str) -> None:
+    progress.update(bool(progress.desc))
+    progress.set_description(name)
+
+
+def _build(fused: nn.Cell, data: DataConfig, settings: ExportConfig) -> _Artifacts:
+    shape = (data.channels, data.image_size, data.image_size)
+    images = np.zeros((1, *shape), np.float32)
+    model = export_onnx(fused, images, opset=settings.opset, input_names=[INPUT], output_names=[OUTPUT])
+    if settings.embed_preprocessing:
+        model = embed_preprocessing(model, data.mean, data.std)
+    return _Artifacts(model, *batch_free_mindir_bytes(fused, shape), count_parameters(fused))
+
+
+def _sample_pixels(config: RunConfig, count: int) -> tuple[np.ndarray, str]:
+    """`count` images (N, H, W, C) uint8 and where they are from: the val split if it is at hand, else noise."""
+    data = config.data
+    try:
+        source = open_source(data, "val")
+        chosen = np.linspace(0, len(source) - 1, count).astype(int)
+        return np.stack([evaluation_view(source.image(int(index)), data) for index in chosen]), "val images"
+    except DataError as error:
+        print(f"verifying on seeded noise, since there are no val images here: {error}", file=sys.stderr)
+    shape = (count, data.image_size, data.image_size, data.channels)
+    return np.random.default_rng(config.seed).integers(0, 256, shape, np.uint8), "seeded noise"
+
+
+def _verify(model: nn.Cell, artifacts: _Artifacts, pixels: np.ndarray, data: DataConfig, settings: ExportConfig) -> list[Check]:
+    def on_normalised(predict: Predict) -> Predict:
+        return lambda inputs: predict([normalise(pixels, data) for pixels in inputs])   # (N, H, W, C) -> (N, C, H, W)
+
+    run_model = run_onnx(artifacts.onnx)
+    predictors = {
+        "onnx": run_model if settings.embed_preprocessing else on_normalised(run_model),
+        "mindir": on_normalised(run_mindir(artifacts.mindir, artifacts.mindir_batch)),
+    }
+    batches = [[pixels[:size]] for size in settings.verify_batches]
+    return verify(on_normalised(run_cell(model)), predictors, batches, outputs=[OUTPUT], tolerance=settings.tolerance)
+
+
+def _describe(
+    config: RunConfig, settings: ExportConfig, checkpoint: Path, artifacts: _Artifacts, checks: Sequence[Check], origin: str,
+) -> dict[str, Any]:
+    model, data = artifacts.onnx, config.data
+    float_image = {"name": INPUT, "shape": ["batch", data.channels, data.image_size, data.image_size], "dtype": "float32"}
+    return {
+        "model": config.model.name, "arguments": config.model_arguments(), "checkpoint": checkpoint.name,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": metadata.find_commit(), "versions": metadata.find_versions(), "classes": list(data.classes),
+        "preprocessing": metadata.describe_preprocessing(data, embedded=settings.embed_preprocessing),
+        "inputs": metadata.describe_inputs(model.graph.input), "outputs": metadata.describe_inputs(model.graph.output),
+        "artifacts": {
+            "onnx": {"opset": model.opset_import[0].version, "operators": metadata.count_operators(model)},
+            # Preprocessing is never embedded in the MindIR, so it lists its own inputs.
+            "mindir": {"batch": artifacts.mindir_batch, "primitives": count_primitives(artifacts.mindir), "inputs": [float_image]},
+        },
+        "verification": {
+            "tolerance": settings.tolerance, "inputs": origin, "passed": all(check.passed for check in checks),
+            "checks": [check.to_record() for check in checks],
+        },
+    }
+
+
+def _write(run: RunFolder, artifacts: _Artifacts, record: dict[str, Any]) -> None:
+    """The record comes last: one that a kill leaves behind speaks of other files, and its hashes tell."""
+    metadata.write_metadata(artifacts.onnx, record)
+    contents = {"onnx": (run.onnx_path, artifacts.onnx.SerializeToString()), "mindir": (run.mindir_path, artifacts.mindir)}
+    for name, (path, data) in contents.items():
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+        record["artifacts"][name] = {**metadata.describe_file(path), **record["artifacts"][name]}
+    write_json(run.export_path, record)
+
+
+def _with_batch(arrays: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
+    return [np.take(array, np.arange(size) % len(array), axis=0) for array in arrays]

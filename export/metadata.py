@@ -1,0 +1,106 @@
+"""What an artifact says of itself: model, classes, preprocessing, commit and versions, in ONNX metadata and in export.json."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections import Counter
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+import msnoah
+from msnoah.config import DataConfig
+
+_PREFIX = "msnoah."
+_PACKAGES = ("mindspore", "onnx", "onnxruntime", "numpy")
+
+
+def describe_preprocessing(data: DataConfig, *, embedded: bool) -> dict[str, Any]:
+    """What an image goes through on its way to the artifact; with `embedded`, scaling and normalising happen in the graph."""
+    return {
+        "image_size": data.image_size, "channels": data.channels, "mean": list(data.mean), "std": list(data.std), "scale": "1/255",
+        "layout": "NHWC" if embedded else "NCHW", "dtype": "uint8" if embedded else "float32",
+        "color": "RGB" if data.channels == 3 else "grey",
+        "interpolation": data.interpolation, "crop_fraction": data.crop_fraction, "embedded": embedded,
+    }
+
+
+def describe_inputs(values: list[onnx.ValueInfoProto]) -> list[dict[str, Any]]:
+    """Name, shape and numpy dtype of ONNX inputs or outputs; an axis of any size is its name ("batch")."""
+    return [_describe_tensor(value.name, value.type.tensor_type) for value in values]
+
+
+def count_operators(model: onnx.ModelProto) -> dict[str, int]:
+    """How often an ONNX model uses each operator, the most frequent first."""
+    return dict(Counter(node.op_type for node in model.graph.node).most_common())
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Name, SHA-256 and size of an artifact."""
+    contents = path.read_bytes()
+    return {"file": path.name, "sha256": hashlib.sha256(contents).hexdigest(), "size_bytes": len(contents)}
+
+
+def find_commit() -> str | None:
+    """The git commit of the clone that msnoah runs from, with "-dirty" if it is changed; None if it runs from no clone."""
+    root = Path(msnoah.__file__).resolve().parents[1]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    if not (root / ".git").exists():
+        return None
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def find_versions() -> dict[str, str]:
+    """Versions of msnoah, of the packages that an artifact depends on, and of Python."""
+    return {"msnoah": msnoah.__version__, **{name: metadata.version(name) for name in _PACKAGES}, "python": platform.python_version()}
+
+
+def write_metadata(model: onnx.ModelProto, record: dict[str, Any]) -> None:
+    """Puts the facts of an export record into an ONNX model: producer, doc string, and one `msnoah.` property for each."""
+    model.producer_name, model.producer_version = "msnoah", record["versions"]["msnoah"]
+    model.doc_string = f"{record['model']}, fused and exported by msnoah from MindSpore {record['versions']['mindspore']}"
+    keys = ("model", "arguments", "classes", "preprocessing", "commit", "versions", "created")
+    properties = {key: record[key] for key in keys} | {"verified": record["verification"]["passed"]}
+    texts = {_PREFIX + key: value if isinstance(value, str) else json.dumps(value) for key, value in properties.items()}
+    others = {item.key: item.value for item in model.metadata_props if not item.key.startswith(_PREFIX)}
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, others | texts)
+
+
+def read_metadata(model: onnx.ModelProto) -> dict[str, Any]:
+    """The facts that `write_metadata` put in, by the same keys; empty for a model of another producer."""
+    ours = {item.key.removeprefix(_PREFIX): item.value for item in model.metadata_props if item.key.startswith(_PREFIX)}
+    return {key: value if key in ("model", "created") else _parse(value) for key, value in ours.items()}
+
+
+def describe_export(record: dict[str, Any]) -> str:
+    """An export record as lines for a terminal: artifacts, then the worst difference of each."""
+    verification, parameters = record["verification"], record["parameters"]
+    lines = [f"{record['model']}: {parameters['trained']:,} parameters trained, {parameters['fused']:,} after fusing"]
+    for name, artifact in record["artifacts"].items():
+        kinds = artifact.get("operators") or artifact["primitives"]
+        worst = max((check for check in verification["checks"] if check["artifact"] == name), key=lambda check: check["max_rel"])
+        batches = sorted({check["batch"] for check in verification["checks"]})
+        lines.append(f"{artifact['file']:13} {artifact['size_bytes'] / 1e6:7.2f} MB  {sum(kinds.values())} nodes")
+        lines.append(f"{'':13} max difference {worst['max_rel']:.1e} relative, {worst['max_abs']:.1e} absolute, batches {batches}")
+    verdict = "verified" if verification["passed"] else "NOT verified"
+    lines.append(f"{verdict} on {verification['inputs']} (tolerance {verification['tolerance']:.0e})")
+    return "\n".join(lines)
+
+
+def _describe_tensor(name: str, tensor: onnx.TypeProto.Tensor) -> dict[str, Any]:
+    shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
+    return {"name": name, "shape": shape, "dtype": str(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))}
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

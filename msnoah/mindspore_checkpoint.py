@@ -1,21 +1,29 @@
 """MindSpore's .ckpt files as arrays: a sequence of protobuf entries (name, dims, type, bytes), then a checksum.
 
-MindSpore reads what is written here, and the other way round.
+MindSpore reads what is written here, and the other way round. The few protobuf fields are read and written by hand, since
+the generated classes come with the import of all of MindSpore.
 """
 
+import dataclasses
+import itertools
 import math
+import operator
 import zlib
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from msnoah.atomic_file import replacing
 from msnoah.errors import CheckpointError
 
-_ENTRY_TAG = 0x0A  # field 1 of Checkpoint, length-delimited
+# Field numbers of MindSpore's Checkpoint { repeated Value value }, Value { tag, tensor }, TensorProto { dims, type, content }.
+_ENTRY = 1
+_ENTRY_NAME, _ENTRY_TENSOR = 1, 2
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_CONTENT = 1, 2, 3
+_VARINT, _LENGTH_DELIMITED = 0, 2  # protobuf's kinds of fields
+
 _CHECKSUM_MARK = b"crc_num"
 _CHECKSUM_SIZE = len(_CHECKSUM_MARK) + 10
 _PIECE_BYTES = 256 << 20  # protobuf takes no message of 2 GiB; larger arrays go in pieces of one name
@@ -59,60 +67,95 @@ def read_mindspore_checkpoint(path: str | PathLike) -> tuple[dict[str, np.ndarra
             raise CheckpointError(f"{path}: damaged: its bytes do not match its checksum")
     try:
         return _decode_all(content), checked
-    except (DecodeError, ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path}: damaged, or no MindSpore .ckpt: {error}") from error
 
 
 def _encode(name: str, array: np.ndarray) -> Iterator[bytes]:
-    from mindspore.train import checkpoint_pb2
-
     content = memoryview(np.ascontiguousarray(array)).cast("B") if array.size else memoryview(b"")
+    dims = b"".join(_varint_bytes(_TENSOR_DIMS << 3) + _varint_bytes(size) for size in array.shape or (0,))  # MindSpore's scalar
+    described = dims + _field(_TENSOR_TYPE, _TYPES[array.dtype].encode())
     for start in range(0, max(len(content), 1), _PIECE_BYTES):
-        message = checkpoint_pb2.Checkpoint()
-        entry = message.value.add()
-        entry.tag = name
-        entry.tensor.dims.extend(array.shape or (0,))  # MindSpore's mark of a scalar
-        entry.tensor.tensor_type = _TYPES[array.dtype]
-        entry.tensor.tensor_content = bytes(content[start:start + _PIECE_BYTES])
-        yield message.SerializeToString()
+        tensor = described + _field(_TENSOR_CONTENT, content[start:start + _PIECE_BYTES])
+        yield _field(_ENTRY, _field(_ENTRY_NAME, name.encode()) + _field(_ENTRY_TENSOR, tensor))
+
+
+def _field(number: int, content: bytes | memoryview) -> bytes:
+    return _varint_bytes(number << 3 | _LENGTH_DELIMITED) + _varint_bytes(len(content)) + bytes(content)
+
+
+def _varint_bytes(value: int) -> bytes:
+    """Protobuf's integers: 7 bits a byte, lowest first, the highest bit says that more follow."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*encoded, value))
 
 
 def _decode_all(content: memoryview) -> dict[str, np.ndarray]:
-    pieces, arrays = [], {}
-    entries = list(_entries(content))
-    for number, entry in enumerate(entries):
-        pieces.append(entry.tensor.tensor_content)
-        if number + 1 < len(entries) and entries[number + 1].tag == entry.tag:
-            continue
-        if entry.tag in arrays:
-            raise ValueError(f"'{entry.tag}' stands in it twice")
-        if entry.tensor.tensor_type != "str":
-            arrays[entry.tag] = _decode(entry.tag, entry.tensor, b"".join(pieces))
-        pieces.clear()
+    arrays: dict[str, np.ndarray] = {}
+    for name, pieces in itertools.groupby(_entries(content), key=operator.itemgetter(0)):
+        if name in arrays:
+            raise ValueError(f"'{name}' stands in it twice")
+        tensors = [tensor for _, tensor in pieces]
+        if tensors[0].type != "str":
+            arrays[name] = _array(name, tensors)
+    if not arrays:
+        raise ValueError("it holds no arrays")
     return arrays
 
 
-def _entries(content: memoryview) -> Iterator:
-    from mindspore.train import checkpoint_pb2
+@dataclasses.dataclass
+class _Tensor:
+    type: str = ""
+    dims: list[int] = dataclasses.field(default_factory=list)
+    content: memoryview = memoryview(b"")
 
+
+def _entries(content: memoryview) -> Iterator[tuple[str, _Tensor]]:
+    for number, entry in _fields(content):
+        if number != _ENTRY or isinstance(entry, int):
+            raise ValueError(f"a field {number} where entries are expected")
+        fields = dict(_fields(entry))
+        if not isinstance(fields.get(_ENTRY_NAME), memoryview) or not isinstance(fields.get(_ENTRY_TENSOR), memoryview):
+            raise ValueError("an entry without name or tensor")
+        yield str(fields[_ENTRY_NAME], "utf-8"), _tensor(fields[_ENTRY_TENSOR])
+
+
+def _tensor(content: memoryview) -> _Tensor:
+    tensor = _Tensor()
+    for number, value in _fields(content):
+        if number == _TENSOR_DIMS and isinstance(value, int):
+            tensor.dims.append(value)
+        elif number == _TENSOR_TYPE and isinstance(value, memoryview):
+            tensor.type = str(value, "utf-8")
+        elif number == _TENSOR_CONTENT and isinstance(value, memoryview):
+            tensor.content = value
+        else:
+            raise ValueError(f"a tensor with an unknown field {number}")
+    return tensor
+
+
+def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """The fields of a protobuf message: (number, integer or bytes)."""
     position = 0
     while position < len(content):
-        if content[position] != _ENTRY_TAG:
-            raise ValueError(f"no entry begins at byte {position}")
-        length, position = _varint(content, position + 1)
-        if position + length > len(content):
-            raise ValueError(f"cut short: an entry of {length} bytes begins at byte {position} of {len(content)}")
-        entry = checkpoint_pb2.Checkpoint.Value.FromString(content[position:position + length])
-        if not entry.HasField("tensor"):
-            raise ValueError(f"entry '{entry.tag}' is no tensor")
-        yield entry
-        position += length
-    if not position:
-        raise ValueError("the file is empty")
+        key, position = _varint(content, position)
+        value, position = _varint(content, position)
+        if key & 7 == _LENGTH_DELIMITED:
+            if position + value > len(content):
+                raise ValueError(f"cut short: {value} bytes are to follow, {len(content) - position} do")
+            yield key >> 3, content[position:position + value]
+            position += value
+        elif key & 7 == _VARINT:
+            yield key >> 3, value
+        else:
+            raise ValueError(f"a field of kind {key & 7}, which it does not have")
 
 
 def _varint(content: memoryview, position: int) -> tuple[int, int]:
-    """A protobuf length, 7 bits a byte, lowest first; and the position after it."""
+    """An integer, and the position after it."""
     value = 0
     for shift in range(0, 64, 7):
         if position == len(content):
@@ -121,16 +164,18 @@ def _varint(content: memoryview, position: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
-    raise ValueError(f"no length at byte {position}")
+    raise ValueError(f"no integer ends at byte {position}")
 
 
-def _decode(name: str, tensor, content: bytes) -> np.ndarray:
-    if tensor.tensor_type not in _DTYPES:
-        raise ValueError(f"'{name}' is of the unknown type {tensor.tensor_type!r:.40}")
-    dtype, shape = np.dtype(_DTYPES[tensor.tensor_type]), tuple(tensor.dims)
+def _array(name: str, pieces: list[_Tensor]) -> np.ndarray:
+    tensor = pieces[0]
+    if tensor.type not in _DTYPES:
+        raise ValueError(f"'{name}' is of the unknown type {tensor.type!r:.40}")
+    content = tensor.content if len(pieces) == 1 else b"".join(piece.content for piece in pieces)
+    dtype, shape = np.dtype(_DTYPES[tensor.type]), tuple(tensor.dims)
     if shape == (0,) and content:
         shape = ()
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(content):
-        raise ValueError(f"'{name}' of shape {shape} and type {tensor.tensor_type} has {len(content)} bytes")
+    if math.prod(shape) * dtype.itemsize != len(content):
+        raise ValueError(f"'{name}' of shape {shape} and type {tensor.type} has {len(content)} bytes")
     array = np.frombuffer(content, dtype).reshape(shape)
-    return (array.astype(np.uint32) << 16).view(np.float32) if tensor.tensor_type == "BFloat16" else array
+    return (array.astype(np.uint32) << 16).view(np.float32) if tensor.type == "BFloat16" else array

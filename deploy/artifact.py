@@ -59,7 +59,9 @@ def open_artifact(path: str | Path) -> Artifact:
     if path.suffix != ".onnx":
         raise ProfileError(f"{path}: expected a run folder or a file that ends in .onnx")
     sha256, size = _hash(path)
-    return Artifact(path=path, kind="onnx", model=path.stem, sha256=sha256, size_bytes=size, precision=_onnx_precision(path))
+    return Artifact(
+        path=path, kind="onnx", model=path.stem, sha256=sha256, size_bytes=size, precision=_onnx_precision(path)
+    )
 
 
 def exported_artifact(run: RunFolder, kind: str) -> Artifact:
@@ -84,7 +86,9 @@ def exported_artifact(run: RunFolder, kind: str) -> Artifact:
         verified, max_rel = _verification(record, kind)
         inputs = tuple(_spec(row) for row in record.get("inputs", []))
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise ProfileError(f"{run.export_path}: damaged ({error!r:.200}); `msnoah export {run.path}` writes it anew") from error
+        raise ProfileError(
+            f"{run.export_path}: damaged ({error!r:.200}); `msnoah export {run.path}` writes it anew"
+        ) from error
     precision = _onnx_precision(path) if kind == "onnx" else _input_precision(inputs)
     return Artifact(
         path=path, kind=kind, model=str(record.get("model", run.name)), sha256=sha256, size_bytes=size,

@@ -34,7 +34,7 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All rows that both measurements have; a metric ("cpu" or "wall"), the gate and what to know before trusting it."""
+    """All rows that both measurements have, the metric ("cpu" or "wall"), the gate, and what speaks against it."""
 
     metric: Metric
     max_regression: float | None
@@ -161,8 +161,9 @@ def _undecided(rows: list[ComparedRow], max_regression: float | None) -> list[st
         return []
     limit = 1 + max_regression
     return [
-        f"{row.label}: the interval spans the limit of {max_regression:+.1%}, so this is within the noise; measure more repeats"
-        for row in rows if row.interval[0] <= limit < row.interval[1]
+        f"{row.label}: the interval spans the limit of {max_regression:+.1%}: within the noise; measure more repeats"
+        for row in rows
+        if row.interval[0] <= limit < row.interval[1]
     ]
 
 

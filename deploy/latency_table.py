@@ -62,7 +62,7 @@ def table_cells(profiles: Sequence[Profile]) -> list[list[str]]:
 
 
 def latency_table(profiles: Sequence[Profile]) -> str:
-    """Aligned plain text: the runtime to the left, figures to the right; below, what a reader must know, and failed rows."""
+    """Aligned plain text: the runtime to the left, figures to the right; below, the warnings and the failed rows."""
     lines = [[column.title for column in COLUMNS], *table_cells(profiles)]
     widths = [max(map(len, column)) for column in zip(*lines)]
     warnings = [f"warning: {profile.label}: {words}" for profile in profiles for words in profile.warnings()]
@@ -86,5 +86,5 @@ def format_csv(profiles: Sequence[Profile]) -> str:
 
 
 def _align(line: list[str], widths: list[int]) -> str:
-    first, *others = (cell.ljust(width) if index == 0 else cell.rjust(width) for index, (cell, width) in enumerate(zip(line, widths)))
-    return "  ".join([first, *others])
+    first = line[0].ljust(widths[0])
+    return "  ".join([first, *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])

@@ -97,16 +97,16 @@ def find_noise(samples: Samples, threads: int, cores: int, load_average: float |
     median = percentile(samples.wall_ms, 50)
     low, high = median_interval(samples.wall_ms)
     busy = sum(samples.cpu_ms) / sum(samples.wall_ms)
-    signs = {
-        f"the process had its core for only {busy:.0%} of the time: trust CPU time, not wall time":
-            threads == 1 and busy < BUSY_SHARE,
-        f"load average {load_average} on {cores} cores before the first run: other processes were running":
-            load_average is not None and load_average > cores,
-        f"{threads} threads on {cores} cores": threads > cores,
-        f"95 % interval of the median is {low:.3g}-{high:.3g} ms, {(high - low) / median:.0%} wide: repeat on a quiet machine":
-            high - low > WIDE_INTERVAL * median,
-    }
-    return [words for words, found in signs.items() if found]
+    interval = f"95 % interval of the median is {low:.3g}-{high:.3g} ms, {(high - low) / median:.0%} wide"
+    signs = (
+        (threads == 1 and busy < BUSY_SHARE,
+         f"the process had its core for only {busy:.0%} of the time: trust CPU time, not wall time"),
+        (load_average is not None and load_average > cores,
+         f"load average {load_average} on {cores} cores before the first run: other processes were running"),
+        (threads > cores, f"{threads} threads on {cores} cores"),
+        (high - low > WIDE_INTERVAL * median, f"{interval}: repeat on a quiet machine"),
+    )
+    return [words for found, words in signs if found]
 
 
 def _rounds(warmup: int, repeats: int) -> list[tuple[int, bool]]:
@@ -130,7 +130,9 @@ def _shape(spec: TensorSpec, batch_size: int) -> tuple[int, ...]:
     if None in others:
         raise ProfileError(f"input '{spec.name}' has shape {spec.shape}: only the first axis (batch) may be free")
     if first not in (None, batch_size):
-        raise ProfileError(f"input '{spec.name}' is built for batch {first}, asked for {batch_size}; profile at batch {first}")
+        raise ProfileError(
+            f"input '{spec.name}' is built for batch {first}, asked for {batch_size}; profile at batch {first}"
+        )
     return (batch_size, *others)
 
 

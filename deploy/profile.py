@@ -97,7 +97,9 @@ class Profile(BaseModel):
         samples = Samples(self.wall_ms, self.cpu_ms)
         noise = find_noise(samples, self.threads, self.device.cores, self.device.load_average)
         apart = self.parity is not None and self.parity.max_rel > PARITY_LIMIT
-        differs = f"outputs differ from {self.parity.against}'s by {self.parity.max_rel:.1e} relative" if apart else None
+        differs = (
+            f"outputs differ from {self.parity.against}'s by {self.parity.max_rel:.1e} relative" if apart else None
+        )
         return [*filter(None, [unverified if self.verified is False else None, differs]), *noise, *self.notes]
 
     def to_record(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The process that one candidate runs in: `python -m msnoah.deploy.worker` answers JSON lines with JSON lines.
 
-Its own process gives each runtime its own threads, its own peak memory, and a crash that costs one row, not the command.
+Its own process gives each runtime its own threads and its own peak memory, and a crash costs one row, not the command.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: lines and cumulative distributions. Colours are the page's, so they follow light and dark."""
+"""Small charts as inline SVG: lines and cumulative distributions; the page gives the colours, for light and dark."""
 
 import math
 from collections.abc import Sequence
@@ -44,11 +44,14 @@ class Axis:
             values = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
         else:
             step = _round_step((self.high - self.low) / 6)
-            values = [step * number for number in range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)]
+            first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+            values = [step * number for number in range(first, last + 1)]
         return [value for value in values if self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9) or value == 0]
 
 
-def line_chart(series: Sequence[Series], x_title: str, *, y_from_zero: bool = False, band: tuple[float, float] | None = None) -> Markup:
+def line_chart(
+    series: Sequence[Series], x_title: str, *, y_from_zero: bool = False, band: tuple[float, float] | None = None
+) -> Markup:
     """Lines over x; `band` shades a range of x. Empty when no series has a point."""
     drawn = [one for one in series if one.finite()]
     if not drawn:
@@ -58,12 +61,14 @@ def line_chart(series: Sequence[Series], x_title: str, *, y_from_zero: bool = Fa
     x_axis = _padded(min(xs), max(xs), 0.0)
     y_axis = _padded(0.0 if y_from_zero else min(ys), max(ys), 0.06, floor=0.0 if min(ys) >= 0 else None)
     body = [_band(band, x_axis)] if band else []
-    body += [_line(one.finite(), x_axis, y_axis, number, len(one.finite()) <= MARKED) for number, one in enumerate(drawn)]
+    body += [
+        _line(one.finite(), x_axis, y_axis, number, len(one.finite()) <= MARKED) for number, one in enumerate(drawn)
+    ]
     return _chart(body, drawn, x_axis, y_axis, x_title)
 
 
 def distribution_chart(samples: dict[str, Sequence[float]], x_title: str) -> Markup:
-    """Empirical cumulative distributions: the share of runs (%) that took at most x; logarithmic where the range is wide."""
+    """Empirical cumulative distributions, the share of runs (%) that took at most x; logarithmic for a wide range."""
     series = [Series(name, _cumulate(values)) for name, values in samples.items() if values]
     if not series:
         return Markup("")
@@ -71,7 +76,10 @@ def distribution_chart(samples: dict[str, Sequence[float]], x_title: str) -> Mar
     wide = max(values) > 6 * min(values)
     x_axis = Axis(min(values) / 1.1, max(values) * 1.1, True) if wide else _padded(min(values), max(values), 0.05)
     y_axis = Axis(0, 100)
-    body = [_line([(max(x, x_axis.low), y) for x, y in one.points], x_axis, y_axis, number, False) for number, one in enumerate(series)]
+    body = [
+        _line([(max(x, x_axis.low), y) for x, y in one.points], x_axis, y_axis, number, False)
+        for number, one in enumerate(series)
+    ]
     return _chart(body, series, x_axis, y_axis, x_title)
 
 
@@ -87,7 +95,8 @@ def _cumulate(values: Sequence[float]) -> list[tuple[float, float]]:
 def _chart(body: list[str], series: Sequence[Series], x_axis: Axis, y_axis: Axis, x_title: str) -> Markup:
     label = escape(f"{', '.join(one.name for one in series)} over {x_title}")
     grid = _horizontal_grid(y_axis) + _vertical_ticks(x_axis)
-    title = f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2:.1f}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_title)}</text>'
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    title = f'<text class="axis" x="{middle:.1f}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_title)}</text>'
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{grid}{title}{"".join(body)}</svg>'
     keys = "".join(_legend_key(one.name, number) for number, one in enumerate(series))
     return Markup(f'{svg}<ul class="legend">{keys}</ul>')
@@ -101,8 +110,8 @@ def _legend_key(name: str, number: int) -> str:
 def _line(points: Sequence[tuple[float, float]], x_axis: Axis, y_axis: Axis, number: int, marked: bool) -> str:
     pixels = [(_x(x, x_axis), _y(y, y_axis)) for x, y in points]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in pixels)
-    dots = "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" class="dot s{number % 6}"/>' for x, y in pixels) if marked else ""
-    return f'<path d="{path}" fill="none" {_stroke(number)}/>{dots}'
+    dots = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.4" class="dot s{number % 6}"/>' for x, y in pixels if marked]
+    return f'<path d="{path}" fill="none" {_stroke(number)}/>{"".join(dots)}'
 
 
 def _stroke(number: int) -> str:
@@ -112,7 +121,8 @@ def _stroke(number: int) -> str:
 
 def _band(band: tuple[float, float], x_axis: Axis) -> str:
     left, right = (_x(min(max(edge, x_axis.low), x_axis.high), x_axis) for edge in band)
-    return f'<rect class="band" x="{left:.1f}" y="{TOP}" width="{max(right - left, 1):.1f}" height="{HEIGHT - TOP - BOTTOM}"/>'
+    width, height = max(right - left, 1.0), HEIGHT - TOP - BOTTOM
+    return f'<rect class="band" x="{left:.1f}" y="{TOP}" width="{width:.1f}" height="{height}"/>'
 
 
 def _horizontal_grid(axis: Axis) -> str:

@@ -55,7 +55,9 @@ def _accuracy_tile(history: list[Record], evaluation: Record) -> Record | None:
     if "top1" in evaluation:
         rate = _number(evaluation.get("majority_class_rate"))
         beside = "" if rate is None else f"; always the commonest class: {rate:.1%}"
-        return _tile("Accuracy, held-out images", _percent(evaluation["top1"]), f"{evaluation.get('images', '?')} images{beside}")
+        return _tile(
+            "Accuracy, held-out images", _percent(evaluation["top1"]), f"{evaluation.get('images', '?')} images{beside}"
+        )
     scores = [_number(record.get("val_top1")) for record in history]
     if not any(score is not None for score in scores):
         return None
@@ -66,7 +68,8 @@ def _latency_tile(profiles: list[Profile]) -> Record | None:
     if not profiles:
         return None
     best = min(profiles, key=lambda profile: profile.percentile(50))
-    return _tile("Latency, median wall time", f"{format_ms(best.percentile(50))} ms", f"{best.label}; CPU time {format_ms(best.percentile(50, 'cpu'))} ms")
+    wall, cpu = format_ms(best.percentile(50)), format_ms(best.percentile(50, "cpu"))
+    return _tile("Latency, median wall time", f"{wall} ms", f"{best.label}; CPU time {cpu} ms")
 
 
 def _size_tile(export: Record) -> Record | None:
@@ -74,7 +77,9 @@ def _size_tile(export: Record) -> Record | None:
     parameters = export.get("parameters", {})
     if not entry:
         return None
-    return _tile("ONNX file", format_size(entry.get("size_bytes", 0)), f"{_count(parameters.get('fused'))} parameters, fused")
+    return _tile(
+        "ONNX file", format_size(entry.get("size_bytes", 0)), f"{_count(parameters.get('fused'))} parameters, fused"
+    )
 
 
 def _parity_tile(export: Record) -> Record | None:
@@ -84,7 +89,8 @@ def _parity_tile(export: Record) -> Record | None:
     if not checks or export["verification"].get("passed") is not True:
         return {**_tile("Verification", "NOT VERIFIED", "outputs may differ from the model's"), "bad": True}
     largest = max((check["max_rel"] for check in checks if _number(check.get("max_rel")) is not None), default=0.0)
-    return _tile("Largest difference to MindSpore", f"{largest:.1e}", f"relative, over {len(checks)} check{'s' if len(checks) > 1 else ''}")
+    beside = f"relative, over {len(checks)} check{'s' if len(checks) > 1 else ''}"
+    return _tile("Largest difference to MindSpore", f"{largest:.1e}", beside)
 
 
 def _tile(title: str, figure: str, beside: str) -> Record:
@@ -114,7 +120,9 @@ def _training_facts(history: list[Record]) -> list[tuple[str, str]]:
     if len(trained) < len(history):
         facts.append(("BatchNorm re-estimation passes", str(len(history) - len(trained))))
     totals = (("wall time", "seconds"), ("CPU time", "cpu_seconds"))
-    facts += [(name, _duration(sum(_number(r.get(key)) or 0 for r in history))) for name, key in totals if key in history[0]]
+    facts += [
+        (name, _duration(sum(_number(r.get(key)) or 0 for r in history))) for name, key in totals if key in history[0]
+    ]
     rates = (("images per second, last epoch", "images_per_s"), ("steps per CPU second, last epoch", "steps_per_cpu_s"))
     last = trained[-1] if trained else {}
     return facts + [(name, f"{last[key]:.4g}") for name, key in rates if _number(last.get(key)) is not None]
@@ -147,13 +155,18 @@ def _latency(profiles: list[Profile], export: Record) -> Record:
     current = {entry.get("sha256") for entry in export.get("artifacts", {}).values()}
     stale = [f"{profile.label}: measured on another {profile.artifact} than export.json describes; profile again"
              for profile in profiles if profile.sha256 not in current]
-    charts = [{"title": title, "chart": distribution_chart({p.label: p.samples(metric) for p in profiles}, "milliseconds a run")}
-              for title, metric in (("Wall time", "wall"), ("CPU time, all threads", "cpu"))]
+    times = {"Wall time": "wall", "CPU time, all threads": "cpu"}
+    samples = {title: {p.label: p.samples(metric) for p in profiles} for title, metric in times.items()}
+    charts = [{"title": title, "chart": distribution_chart(rows, "milliseconds a run")} for title, rows in samples.items()]
     return {
-        "titles": [column.title for column in COLUMNS], "cells": table_cells(profiles), "charts": charts, "stale": stale,
+        "titles": [column.title for column in COLUMNS],
+        "cells": table_cells(profiles),
+        "charts": charts,
+        "stale": stale,
         "warnings": [f"{profile.label}: {words}" for profile in profiles for words in profile.warnings()],
         "operators": [_operator_rows(profile) for profile in profiles if profile.operators],
-        "circumstances": _machines(profiles) + [{"label": profile.label, "facts": _circumstances(profile)} for profile in profiles],
+        "circumstances": _machines(profiles)
+        + [{"label": profile.label, "facts": _circumstances(profile)} for profile in profiles],
     }
 
 
@@ -190,10 +203,11 @@ def _machine_facts(profile: Profile) -> list[tuple[str, str]]:
 
 def _circumstances(profile: Profile) -> list[tuple[str, str]]:
     low, high = profile.median_interval()
+    inputs = (f"{spec.name} {_shape(spec.shape, profile.batch_size)} {spec.dtype}" for spec in profile.inputs)
     return [
         ("runtime", f"{profile.runtime} {profile.version}, {profile.precision}"),
         ("threads", f"{profile.threads} ({profile.thread_control})"),
-        ("inputs", ", ".join(f"{spec.name} {_shape(spec.shape, profile.batch_size)} {spec.dtype}" for spec in profile.inputs)),
+        ("inputs", ", ".join(inputs)),
         ("runs", f"{profile.repeats} after {profile.warmup} of warm-up"),
         ("median, 95 % interval", f"{format_ms(low)} to {format_ms(high)} ms"),
         ("loading", f"{format_ms(profile.load_ms)} ms, then first run {format_ms(profile.first_run_ms)} ms"),

@@ -67,9 +67,9 @@ class MindSporeSession:
             profiler.analyse()
             tables = sorted(Path(folder).glob("**/cpu_op_type_info_*.csv"))
             rows = [row for table in tables for row in _read_rows(table)]
-        return operator_shares({
-            row["op_type"]: (round(int(row["type_occurrences"]) / runs), float(row["total_compute_time"]) / runs) for row in rows
-        })
+        counts = {row["op_type"]: round(int(row["type_occurrences"]) / runs) for row in rows}
+        times = {row["op_type"]: float(row["total_compute_time"]) / runs for row in rows}   # ms
+        return operator_shares({kind: (count, times[kind]) for kind, count in counts.items()})
 
 
 def _with_batch(spec: TensorSpec, batch: int | None) -> TensorSpec:
@@ -85,5 +85,7 @@ def _import_mindspore():
     try:
         import mindspore
     except ImportError as error:
-        raise RuntimeUnavailableError(f"mindspore cannot be imported ({error}); `pip install mindspore` gets it") from error
+        raise RuntimeUnavailableError(
+            f"mindspore cannot be imported ({error}); `pip install mindspore` gets it"
+        ) from error
     return mindspore

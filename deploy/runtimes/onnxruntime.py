@@ -108,5 +108,7 @@ def _import_onnxruntime():
     try:
         import onnxruntime
     except ImportError as error:
-        raise RuntimeUnavailableError(f"onnxruntime cannot be imported ({error}); `pip install onnxruntime` gets it") from error
+        raise RuntimeUnavailableError(
+            f"onnxruntime cannot be imported ({error}); `pip install onnxruntime` gets it"
+        ) from error
     return onnxruntime

@@ -59,11 +59,18 @@ def export_record(path, passed=True, classes=("zero", "one")):
              "operators": {"MatMul": 2, "Relu": 1}}
     check = {"artifact": "onnx", "batch": 1, "output": "y", "max_abs": 1e-6, "max_rel": 2.5e-7, "passed": passed}
     return {
-        "model": "slab_deit_tiny", "arguments": {}, "checkpoint": "best.ckpt", "created": "2026-11-24T12:00:00+00:00",
-        "commit": "0123456789abcdef", "versions": {"mindspore": "2.10.0"}, "classes": list(classes), "preprocessing": {},
+        "model": "slab_deit_tiny",
+        "arguments": {},
+        "checkpoint": "best.ckpt",
+        "created": "2026-11-24T12:00:00+00:00",
+        "commit": "0123456789abcdef",
+        "versions": {"mindspore": "2.10.0"},
+        "classes": list(classes),
+        "preprocessing": {},
         "inputs": [{"name": "x", "shape": ["batch", 16], "dtype": "float32"}],
         "outputs": [{"name": "y", "shape": ["batch", 4], "dtype": "float32"}],
-        "parameters": {"trained": 700, "fused": 640}, "artifacts": {"onnx": entry},
+        "parameters": {"trained": 700, "fused": 640},
+        "artifacts": {"onnx": entry},
         "verification": {"tolerance": 1e-5, "inputs": "random", "passed": passed, "checks": [check]},
     }
 
@@ -89,13 +96,31 @@ def make_export_record():
 def build_profile(wall_ms=(1.0,) * 20, cpu_ms=None, **changes):
     """A profile of a quiet machine."""
     fields = {
-        "model": "slab_deit_tiny", "artifact": "model.onnx", "sha256": "ab" * 32, "size_bytes": 2_500_000, "verified": True,
-        "max_rel": 2.5e-7, "runtime": "onnxruntime", "version": "1.32.0", "precision": "float32", "threads": 1,
-        "thread_control": "intra-op threads of the session", "batch_size": 1,
-        "inputs": [{"name": "x", "shape": [None, 16], "dtype": "float32"}], "device": build_device(), "warmup": 5,
-        "wall_ms": list(wall_ms), "cpu_ms": list(cpu_ms or wall_ms), "peak_memory_mb": 80.5, "load_ms": 12.0,
-        "first_run_ms": 4.0, "operators": [{"operator": "MatMul", "count": 2, "ms": 0.8, "share": 1.0}],
-        "parity": {"against": "mindspore", "max_rel": 3e-7}, "notes": [], "msnoah": "0.1.0", "commit": None,
+        "model": "slab_deit_tiny",
+        "artifact": "model.onnx",
+        "sha256": "ab" * 32,
+        "size_bytes": 2_500_000,
+        "verified": True,
+        "max_rel": 2.5e-7,
+        "runtime": "onnxruntime",
+        "version": "1.32.0",
+        "precision": "float32",
+        "threads": 1,
+        "thread_control": "intra-op threads of the session",
+        "batch_size": 1,
+        "inputs": [{"name": "x", "shape": [None, 16], "dtype": "float32"}],
+        "device": build_device(),
+        "warmup": 5,
+        "wall_ms": list(wall_ms),
+        "cpu_ms": list(cpu_ms or wall_ms),
+        "peak_memory_mb": 80.5,
+        "load_ms": 12.0,
+        "first_run_ms": 4.0,
+        "operators": [{"operator": "MatMul", "count": 2, "ms": 0.8, "share": 1.0}],
+        "parity": {"against": "mindspore", "max_rel": 3e-7},
+        "notes": [],
+        "msnoah": "0.1.0",
+        "commit": None,
         "started": "2026-11-24T12:00:00+00:00",
     }
     return Profile.model_validate({**fields, **changes})
@@ -106,4 +131,3 @@ def build_device(**changes):
     fields = {"chip": "Test chip", "architecture": "x86_64", "system": "Linux 6", "cores": 4, "governor": "performance",
               "frequency_mhz": 3000.0, "load_average": 0.1, "memory_mb": 8000.0, "temperature_c": None}
     return Device.model_validate({**fields, **changes})
-

@@ -24,9 +24,17 @@ def pair(tmp_path, make_profile):
     return write
 
 
-@pytest.mark.parametrize("after_ms, limit, regressed", [
-    (10.0, 0.05, False), (10.4, 0.05, False), (10.6, 0.05, True), (8.0, 0.0, False), (10.6, None, False), (10.01, 0.0, True),
-])
+@pytest.mark.parametrize(
+    "after_ms, limit, regressed",
+    [
+        (10.0, 0.05, False),
+        (10.4, 0.05, False),
+        (10.6, 0.05, True),
+        (8.0, 0.0, False),
+        (10.6, None, False),
+        (10.01, 0.0, True),
+    ],
+)
 def test_the_gate_takes_the_ratio_of_medians(pair, after_ms, limit, regressed):
     comparison = compare(*pair(after_ms), max_regression=limit)
     [row] = comparison.rows
@@ -66,10 +74,15 @@ def test_another_device_is_refused_with_a_gate_and_said_without(pair, make_devic
     assert any("device was Test chip" in words for words in compare(*paths).warnings)
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"version": "1.99"}, "onnxruntime version was 1.32.0, is 1.99"), ({"model": "other"}, "model was"),
-    ({"precision": "int8"}, "precision was float32, is int8"), ({"verified": False}, "after: this artifact is not verified"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"version": "1.99"}, "onnxruntime version was 1.32.0, is 1.99"),
+        ({"model": "other"}, "model was"),
+        ({"precision": "int8"}, "precision was float32, is int8"),
+        ({"verified": False}, "after: this artifact is not verified"),
+    ],
+)
 def test_other_circumstances_are_said(pair, changes, words):
     assert any(words in line for line in compare(*pair(**changes)).warnings)
 

@@ -9,7 +9,10 @@ from msnoah.deploy.latency_table import COLUMNS, format_csv, format_markdown, fo
 from msnoah.deploy.profiler import FailedRow, Profiles
 
 
-@pytest.mark.parametrize("value, text", [(128.4, "128"), (1234.5, "1234"), (3.14159, "3.14"), (12.0, "12.0"), (0.04125, "0.0413"), (0.0, "0.0000")])
+@pytest.mark.parametrize(
+    "value, text",
+    [(128.4, "128"), (1234.5, "1234"), (3.14159, "3.14"), (12.0, "12.0"), (0.04125, "0.0413"), (0.0, "0.0000")],
+)
 def test_milliseconds(value, text):
     assert format_ms(value) == text
 
@@ -29,7 +32,9 @@ def test_text_is_aligned_and_complete(make_profile):
 def test_warnings_and_failed_rows_stand_below(make_profile):
     failed = FailedRow("mindspore", 1, 1, "not installed")
     text = latency_table(Profiles([make_profile(verified=False)], [failed]))
-    assert "not verified" in text and text.splitlines()[-1] == "not measured: mindspore, threads 1, batch 1: not installed"
+    assert (
+        "not verified" in text and text.splitlines()[-1] == "not measured: mindspore, threads 1, batch 1: not installed"
+    )
 
 
 def test_csv_and_markdown_have_the_same_rows(make_profile):

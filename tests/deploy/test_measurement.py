@@ -69,7 +69,9 @@ def test_feeds_follow_the_artifact_and_the_seed(spec, batch, shape, lowest, high
     assert not np.array_equal(feed, make_feeds([spec], batch, seed=1)[0])
 
 
-@pytest.mark.parametrize("shape, words", [((None, None), "only the first axis"), ((1, 3), "built for batch 1, asked for 2")])
+@pytest.mark.parametrize(
+    "shape, words", [((None, None), "only the first axis"), ((1, 3), "built for batch 1, asked for 2")]
+)
 def test_feeds_that_cannot_be_made_say_why(shape, words):
     with pytest.raises(ProfileError, match=words):
         make_feeds([TensorSpec(name="x", shape=shape, dtype="float32")], 2)

@@ -21,7 +21,13 @@ def _add_mindir(run, content):
     run.mindir_path.write_bytes(content)
     record = read_json(run.export_path)
     digest = hashlib.sha256(content).hexdigest()
-    record["artifacts"]["mindir"] = {"file": "model.mindir", "sha256": digest, "size_bytes": len(content), "batch": 2, "primitives": {}}
+    record["artifacts"]["mindir"] = {
+        "file": "model.mindir",
+        "sha256": digest,
+        "size_bytes": len(content),
+        "batch": 2,
+        "primitives": {},
+    }
     write_json(run.export_path, record)
 
 
@@ -34,7 +40,9 @@ def mindir(onnx_path, tmp_path):
     class Small(nn.Cell):
         def __init__(self, weights):
             super().__init__()
-            self.first, self.second = (mindspore.Parameter(mindspore.Tensor(w), name=f"w{n}") for n, w in enumerate(weights))
+            self.first, self.second = (
+                mindspore.Parameter(mindspore.Tensor(w), name=f"w{n}") for n, w in enumerate(weights)
+            )
             self.relu = nn.ReLU()
 
         def construct(self, x):
@@ -115,9 +123,14 @@ def test_a_file_without_a_run_folder(onnx_path):
     assert not onnx_path.with_name("profiles").exists()
 
 
-@pytest.mark.parametrize("name, content, words", [
-    ("missing.onnx", None, "cannot be read"), ("model.tflite", b"x", "ends in .onnx"), ("bad.onnx", b"\xff\xfe junk", "not an ONNX model"),
-])
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("missing.onnx", None, "cannot be read"),
+        ("model.tflite", b"x", "ends in .onnx"),
+        ("bad.onnx", b"\xff\xfe junk", "not an ONNX model"),
+    ],
+)
 def test_files_that_cannot_be_profiled(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_bytes(content)

@@ -45,8 +45,21 @@ def _read(run):
 
 
 def _add_history(run):
-    train = [{"epoch": e, "phase": "train", "step": 10 * e, "lr": 1e-3 / e, "train_loss": 2.0 / e, "val_loss": 2.1 / e,
-              "val_top1": 1 - 0.8 / e, "layer_norm_share": 1 / e, "seconds": 2.0, "cpu_seconds": 3.0} for e in (1, 2, 3)]
+    train = [
+        {
+            "epoch": e,
+            "phase": "train",
+            "step": 10 * e,
+            "lr": 1e-3 / e,
+            "train_loss": 2.0 / e,
+            "val_loss": 2.1 / e,
+            "val_top1": 1 - 0.8 / e,
+            "layer_norm_share": 1 / e,
+            "seconds": 2.0,
+            "cpu_seconds": 3.0,
+        }
+        for e in (1, 2, 3)
+    ]
     run.write_history([*train, {"epoch": 4, "phase": "bn_reestimation", "step": 30, "val_loss": 0.6, "val_top1": 0.8}])
 
 
@@ -58,19 +71,33 @@ def _add_evaluation(run, **changes):
 
 def test_a_run_that_only_has_its_config(run):
     text = _read(run).text
-    assert all(words in text for words in ("No epoch has been recorded", "Nothing has been exported", "Nothing has been profiled", "slab_deit_tiny"))
+    assert all(
+        words in text
+        for words in (
+            "No epoch has been recorded",
+            "Nothing has been exported",
+            "Nothing has been profiled",
+            "slab_deit_tiny",
+        )
+    )
 
 
 def test_a_trained_run(run):
     _add_history(run)
     _add_evaluation(run)
     text = _read(run).text
-    assert all(words in text for words in ("91.2%", "10.4%", "Loss", "Validation accuracy", "Share of LayerNorm", "re-estimation"))
+    assert all(
+        words in text
+        for words in ("91.2%", "10.4%", "Loss", "Validation accuracy", "Share of LayerNorm", "re-estimation")
+    )
 
 
 def test_an_exported_run(exported_run):
     text = _read(exported_run).text
-    assert all(words in text for words in ("700 trained, 640 after fusing", "2.5e-07", "MatMul")) and "NOT VERIFIED" not in text
+    assert (
+        all(words in text for words in ("700 trained, 640 after fusing", "2.5e-07", "MatMul"))
+        and "NOT VERIFIED" not in text
+    )
 
 
 def test_an_unverified_export_is_said_in_plain_words(exported_run, make_export_record):
@@ -83,7 +110,17 @@ def test_a_profiled_run_and_its_tables(exported_run, make_profile):
     for profile in (make_profile([1.0, 1.1, 9.0]), make_profile([2.0] * 3, runtime="mindspore", operators=[])):
         profile.save(exported_run.profiles_path / profile.file_name)
     text = _read(exported_run).text
-    assert all(words in text for words in ("1.10", "Where the time goes", "MatMul", "Test chip", "not readable", "measured on another model.onnx"))
+    assert all(
+        words in text
+        for words in (
+            "1.10",
+            "Where the time goes",
+            "MatMul",
+            "Test chip",
+            "not readable",
+            "measured on another model.onnx",
+        )
+    )
     assert "| onnxruntime | 1 | 1 | 1.10 |" in (exported_run.path / "latency.md").read_text()
     assert (exported_run.path / "latency.csv").read_text().splitlines()[2].startswith("onnxruntime,1,1,1.10,")
 
@@ -121,9 +158,15 @@ def test_damaged_files_cost_one_line_and_no_earlier_report(run, name, content, e
     assert "\n" not in str(caught.value) and run.report_path.read_text() == before
 
 
-@pytest.mark.parametrize("low, high, log, expected", [
-    (0, 1, False, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (1, 24, False, [5, 10, 15, 20]), (1.5, 60, True, [2, 5, 10, 20, 50]), (0, 4e-4, False, [0, 1e-4, 2e-4, 3e-4, 4e-4]),
-])
+@pytest.mark.parametrize(
+    "low, high, log, expected",
+    [
+        (0, 1, False, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (1, 24, False, [5, 10, 15, 20]),
+        (1.5, 60, True, [2, 5, 10, 20, 50]),
+        (0, 4e-4, False, [0, 1e-4, 2e-4, 3e-4, 4e-4]),
+    ],
+)
 def test_ticks_are_round(low, high, log, expected):
     assert Axis(low, high, log).ticks() == pytest.approx(expected)
 
@@ -133,10 +176,15 @@ def test_a_chart_without_points_is_empty(points):
     assert line_chart([Series("a", points)], "epoch") == ""
 
 
-@pytest.mark.parametrize("chart", [
-    line_chart([Series("<a>", [(1, 0.0)])], "epoch"), line_chart([Series("a", [(1, 3.0), (2, 3.0), (3, math.nan)])], "epoch"),
-    distribution_chart({"a": [1.0], "b": [1.0, 500.0]}, "ms"), distribution_chart({"a": [2.0, 2.0]}, "ms"),
-])
+@pytest.mark.parametrize(
+    "chart",
+    [
+        line_chart([Series("<a>", [(1, 0.0)])], "epoch"),
+        line_chart([Series("a", [(1, 3.0), (2, 3.0), (3, math.nan)])], "epoch"),
+        distribution_chart({"a": [1.0], "b": [1.0, 500.0]}, "ms"),
+        distribution_chart({"a": [2.0, 2.0]}, "ms"),
+    ],
+)
 def test_charts_stay_inside_their_frame(chart):
     assert "nan" not in chart and "inf" not in chart and "<a>" not in chart
     pixels = [(float(x), float(y)) for x, y in re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", chart)]

@@ -6,12 +6,16 @@ import pytest
 from msnoah.deploy.statistics import median_interval, percentile, ratio_of_medians
 
 
-@pytest.mark.parametrize("samples, q, expected", [([3.0], 99, 3.0), ([1, 2, 3, 4], 50, 2.5), (range(101), 90, 90.0), ([2, 1], 0, 1.0)])
+@pytest.mark.parametrize(
+    "samples, q, expected", [([3.0], 99, 3.0), ([1, 2, 3, 4], 50, 2.5), (range(101), 90, 90.0), ([2, 1], 0, 1.0)]
+)
 def test_percentile(samples, q, expected):
     assert percentile(samples, q) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("count, low, high", [(1, 1, 1), (5, 1, 5), (100, 40, 61)])  # ranks of the published table for n = 100
+@pytest.mark.parametrize(
+    "count, low, high", [(1, 1, 1), (5, 1, 5), (100, 40, 61)]
+)  # ranks of the published table for n = 100
 def test_median_interval_takes_these_ranks(count, low, high):
     assert median_interval(list(range(count, 0, -1))) == (low, high)
 

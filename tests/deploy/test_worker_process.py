@@ -11,8 +11,14 @@ from msnoah.deploy.worker_process import WorkerProcess
 from msnoah.errors import ProfileError
 
 CRASHES = {
-    "segfault": ("import os, signal, sys; sys.stdin.readline(); os.kill(os.getpid(), signal.SIGSEGV)", "signal 11 .SIGSEGV. in 'measure'"),
-    "dies": ("import sys; sys.stdin.readline(); sys.exit('no memory left')", "exit code 1 in 'measure': no memory left"),
+    "segfault": (
+        "import os, signal, sys; sys.stdin.readline(); os.kill(os.getpid(), signal.SIGSEGV)",
+        "signal 11 .SIGSEGV. in 'measure'",
+    ),
+    "dies": (
+        "import sys; sys.stdin.readline(); sys.exit('no memory left')",
+        "exit code 1 in 'measure': no memory left",
+    ),
     "hangs": ("import time; time.sleep(60)", "no answer within 0.5 s"),
 }
 
@@ -22,7 +28,9 @@ def test_a_crash_is_an_error_line(name, tmp_path, monkeypatch):
     code, words = CRASHES[name]
     (tmp_path / f"{name}.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with WorkerProcess(module=name, limit_s=0.5 if name == "hangs" else 30) as worker, pytest.raises(ProfileError, match=words):
+    with WorkerProcess(module=name, limit_s=0.5 if name == "hangs" else 30) as worker, pytest.raises(
+        ProfileError, match=words
+    ):
         worker.measure(1)
     assert worker.process.returncode is not None
 
@@ -48,7 +56,10 @@ def test_what_a_runtime_refuses_is_one_line(tmp_path, onnx_path):
     assert "\n" not in str(caught.value) and re.search("model|protobuf", str(caught.value), re.I)
 
 
-@pytest.mark.parametrize("runtime, words", [("onnxruntime", "pip install onnxruntime"), ("tflite", "unknown runtime 'tflite'; known: onnxruntime")])
+@pytest.mark.parametrize(
+    "runtime, words",
+    [("onnxruntime", "pip install onnxruntime"), ("tflite", "unknown runtime 'tflite'; known: onnxruntime")],
+)
 def test_a_missing_runtime_says_how_to_get_it(runtime, words, onnx_path, tmp_path, monkeypatch):
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('hidden by the test')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -59,8 +70,14 @@ def test_a_missing_runtime_says_how_to_get_it(runtime, words, onnx_path, tmp_pat
 def test_operator_times_are_medians_by_node_without_the_first_run():
     def event(node, operator, dur):
         return {"cat": "Node", "name": f"{node}_kernel_time", "dur": dur, "args": {"op_name": operator}}
-    events = [event("a", "MatMul", d) for d in (9000, 100, 300, 200)] + [event("b", "MatMul", d) for d in (50, 400, 400)]
-    events += [event("c", "Relu", 600), {"cat": "Session", "name": "model_run", "dur": 1}, {"cat": "Node", "name": "a_fence_before", "dur": 7}]
+    events = [event("a", "MatMul", d) for d in (9000, 100, 300, 200)] + [
+        event("b", "MatMul", d) for d in (50, 400, 400)
+    ]
+    events += [
+        event("c", "Relu", 600),
+        {"cat": "Session", "name": "model_run", "dur": 1},
+        {"cat": "Node", "name": "a_fence_before", "dur": 7},
+    ]
     rows = sum_node_times(events)
     assert sorted((row.operator, row.count) for row in rows) == [("MatMul", 2), ("Relu", 1)]
     assert [(row.ms, row.share) for row in rows] == [pytest.approx((0.6, 0.5))] * 2  # ms: 200 + 400 us, and 600 us

@@ -141,7 +141,7 @@ class ExportConfig(Section):
 
     opset: Annotated[int, Field(ge=17)] = 17
     embed_preprocessing: bool = False
-    verify_batches: list[Count] = [1, 2, 5]
+    verify_batches: Annotated[list[Count], Field(min_length=1)] = [1, 2, 5]
     tolerance: Positive = 1e-5
 
 

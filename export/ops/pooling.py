@@ -52,8 +52,14 @@ def max_pool_3d(g, x, *, ksize: Const, strides: Const, pads: Const, dilation: Co
     return (y, None)
 
 
-@handles("AdaptiveAvgPool2D", "AdaptiveAvgPool2DExt")
-def adaptive_average_pool(g, x, output_size: Const = None):
+@handles("AdaptiveAvgPool2D")
+def adaptive_average_pool(g, x, *, output_size: Const):
+    """(B, C, H, W) -> (B, C, *output_size), for sizes that divide H and W; None keeps a size."""
+    return adaptive_average_pool_to(g, x, output_size)
+
+
+@handles("AdaptiveAvgPool2DExt")
+def adaptive_average_pool_to(g, x, output_size: Const):
     """(B, C, H, W) -> (B, C, *output_size), for sizes that divide H and W."""
     target = g.type.shape[-2:]
     if any(size % out for size, out in zip(x.shape[-2:], target)):

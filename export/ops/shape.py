@@ -279,21 +279,11 @@ def ones_like(g, x, dtype: Const = None):
     return np.ones(x.shape, g.type.dtype if g.type else x.dtype)
 
 
-@handles("Zeros")
-def zeros(g, shape: Const, dtype: Const = None):
-    return np.zeros(as_tuple(shape), g.type.dtype)
-
-
-@handles("Ones")
-def ones(g, shape: Const, dtype: Const = None):
-    return np.ones(as_tuple(shape), g.type.dtype)
-
-
-@handles("FillScalar", "FillV2")
+@handles("FillScalar")
 def fill(g, shape: Const, value: Const, dtype: Const = None):
     return np.full(as_tuple(shape), value, g.type.dtype)
 
 
-@handles("Identity", "TensorMove", "Copy", "Contiguous", "StopGradient")
+@handles("Identity", "Copy", "Contiguous")
 def identity(g, x):
     return x

@@ -84,7 +84,7 @@ def exported_artifact(run: RunFolder, kind: str) -> Artifact:
         )
     try:
         verified, max_rel = _verification(record, kind)
-        inputs = tuple(_spec(row) for row in record.get("inputs", []))
+        inputs = tuple(_spec(row) for row in entry.get("inputs", record.get("inputs", [])))
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise ProfileError(
             f"{run.export_path}: damaged ({error!r:.200}); `msnoah export {run.path}` writes it anew"

@@ -98,7 +98,7 @@ def _profile(artifacts: dict[str, Artifact], runtimes: list[str], settings: Prof
         _measure([row for row in rows if row.error is None], settings)
         for row in rows:
             _finish(row)
-    _compare_outputs(rows)
+    compare_outputs(rows)
     failures = [FailedRow(row.runtime, row.threads, settings.batch_size, row.error) for row in rows if row.error]
     profiles = [_to_profile(row, settings, device, started) for row in rows if row.error is None]
     if not profiles:
@@ -138,15 +138,26 @@ def _finish(row: Row) -> None:
         row.notes.append(f"latencies only: {error}")
 
 
-def _compare_outputs(rows: list[Row]) -> None:
+def compare_outputs(rows: list[Row]) -> None:
+    """Sets each row's parity with the first row of REFERENCE, or a note that says why there is none."""
     reference = next((row for row in rows if row.runtime == REFERENCE and row.outputs), None)
     for row in rows:
         if reference is not None and row.outputs and row.runtime != REFERENCE:
             try:
+                _check_same_inputs(row, reference)
                 largest = largest_relative_difference(row.outputs, reference.outputs)
                 row.parity = Parity(against=REFERENCE, max_rel=largest)
             except ProfileError as error:
                 row.notes.append(f"no parity: {error}")
+
+
+def _check_same_inputs(row: Row, reference: Row) -> None:
+    """Refuses to compare outputs of other inputs: one artifact may take raw images and the other normalised ones."""
+    taken, expected = (
+        [(spec["shape"][1:], spec["dtype"]) for spec in one.loaded["inputs"]] for one in (row, reference)
+    )
+    if taken != expected:
+        raise ProfileError(f"{row.runtime} takes inputs {taken}, {reference.runtime} {expected}")
 
 
 def _to_profile(row: Row, settings: ProfileConfig, device: Device, started: str) -> Profile:

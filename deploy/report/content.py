@@ -157,7 +157,9 @@ def _latency(profiles: list[Profile], export: Record) -> Record:
              for profile in profiles if profile.sha256 not in current]
     times = {"Wall time": "wall", "CPU time, all threads": "cpu"}
     samples = {title: {p.label: p.samples(metric) for p in profiles} for title, metric in times.items()}
-    charts = [{"title": title, "chart": distribution_chart(rows, "milliseconds a run")} for title, rows in samples.items()]
+    charts = [
+        {"title": title, "chart": distribution_chart(rows, "milliseconds a run")} for title, rows in samples.items()
+    ]
     return {
         "titles": [column.title for column in COLUMNS],
         "cells": table_cells(profiles),

@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from msnoah.config import ProfileConfig
 from msnoah.deploy.profile import load_profile
-from msnoah.deploy.profiler import profile_artifact, profile_run
+from msnoah.deploy.profiler import Row, compare_outputs, profile_artifact, profile_run
 from msnoah.errors import ProfileError, RunFolderError
 from msnoah.run_folder import read_json, write_json
 
@@ -137,3 +137,17 @@ def test_files_that_cannot_be_profiled(tmp_path, name, content, words):
     with pytest.raises(ProfileError, match=words) as caught:
         profile_artifact(tmp_path / name, ONNX_ONLY)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "dtype, parity, note", [("float32", 0.5, ""), ("uint8", None, "no parity: onnxruntime takes inputs")]
+)
+def test_outputs_of_other_inputs_are_not_compared(dtype, parity, note):
+    def row(runtime, output, kind):
+        spec = {"name": "x", "shape": [None, 3], "dtype": kind}
+        return Row(runtime, 1, loaded={"inputs": [spec]}, outputs=[np.array([output])])
+
+    rows = [row("onnxruntime", 3.0, dtype), row("mindspore", 2.0, "float32")]
+    compare_outputs(rows)
+    assert (rows[0].parity and rows[0].parity.max_rel) == parity and rows[1].parity is None
+    assert " ".join(rows[0].notes).startswith(note)

@@ -19,6 +19,22 @@ def join_windows(x, size: tuple[int, int], window: tuple[int, int]):
     return x.reshape(-1, height * width, channels)
 
 
+def cut_channel_windows(x, size: tuple[int, int], window: tuple[int, int]):
+    """Cuts a map whose tokens lie last into separate windows. (B, C, H*W) -> (B * windows, C, h*w)"""
+    (height, width), (h, w) = size, window
+    batch, channels, _ = x.shape
+    x = x.reshape(batch, channels, height // h, h, width // w, w).transpose(0, 2, 4, 1, 3, 5)
+    return x.reshape(-1, channels, h * w)
+
+
+def join_channel_windows(x, size: tuple[int, int], window: tuple[int, int]):
+    """Puts windows whose tokens lie last back into their map. (B * windows, C, h*w) -> (B, C, H*W)"""
+    (height, width), (h, w) = size, window
+    channels = x.shape[1]
+    x = x.reshape(-1, height // h, width // w, channels, h, w).transpose(0, 3, 1, 4, 2, 5)
+    return x.reshape(-1, channels, height * width)
+
+
 def shifted_window_order(size: int, window: int, shift: int) -> np.ndarray:
     """Which token stands where after rolling a size x size map by -shift in both directions and cutting windows. (N,) int32
 

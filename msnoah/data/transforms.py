@@ -9,7 +9,7 @@ from msnoah.data.channels import with_channels
 from msnoah.data.color import brightness, contrast, saturation
 from msnoah.data.preprocessing import evaluation_view
 from msnoah.data.rand_augment import rand_augment
-from msnoah.data.resize import centre_crop, resize, resize_short_side
+from msnoah.data.resize import resize, resize_centre
 
 _CROP_TRIES = 10
 
@@ -37,7 +37,7 @@ def random_resized_crop(image: np.ndarray, data: DataConfig, random: np.random.G
 def padded_crop(image: np.ndarray, data: DataConfig, random: np.random.Generator) -> np.ndarray:
     """The image at the model's size, on black padding, shifted at random (the usual CIFAR augmentation)."""
     size, pad = data.image_size, data.augment.padding
-    image = centre_crop(resize_short_side(image, size, data.interpolation), size)
+    image = resize_centre(image, size, size, data.interpolation)
     padded = np.zeros((size + 2 * pad, size + 2 * pad, image.shape[2]), np.uint8)
     padded[pad:pad + size, pad:pad + size] = image
     top, left = random.integers(2 * pad + 1), random.integers(2 * pad + 1)

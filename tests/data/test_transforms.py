@@ -9,7 +9,7 @@ from msnoah.data import color, preprocess, rand_augment, transforms
 from msnoah.data.mixup import mix, smooth_targets
 from msnoah.data.preprocessing import evaluation_view
 from msnoah.data.random_erasing import random_erasing
-from msnoah.data.resize import resize
+from msnoah.data.resize import resize, resize_centre
 
 PHOTO = np.clip(np.random.default_rng(0).normal(110, 50, (40, 52, 3)), 0, 255).astype(np.uint8)
 GREY = PHOTO[:, :, :1]
@@ -62,6 +62,27 @@ def test_solarize_add_brightens_the_dark_half():
 def test_resize_keeps_channels_and_mean(size, name, image):
     resized = resize(image, *size, name)
     assert resized.shape == (*size, image.shape[2]) and abs(resized.mean() - image.mean()) < 3  # edges weigh a little less
+
+
+@pytest.mark.parametrize("image", [PHOTO, GREY, PHOTO[3:30, 5:40]], ids=["rgb", "grey", "a view"])
+@pytest.mark.parametrize("name", ["bilinear", "bicubic"])
+def test_resize_is_pillows(image, name):
+    expected = pillow(np.ascontiguousarray(image)).resize((31, 17), getattr(Image.Resampling, name.upper()))
+    assert np.array_equal(resize(image, 17, 31, name), np.asarray(expected).reshape(17, 31, -1))
+
+
+# Bicubic overshoot is clipped between Pillow's two passes, whose order depends on the sizes: soft images have none.
+SOFT = 64 + PHOTO // 2
+
+
+@pytest.mark.parametrize("image", [SOFT, SOFT[:, :, :1], SOFT.transpose(1, 0, 2)], ids=["rgb", "grey", "upright"])
+@pytest.mark.parametrize("short_side, size", [(32, 28), (57, 50), (40, 40), (40, 32), (16, 16)])
+def test_resize_centre_is_resizing_then_cropping(image, short_side, size):
+    height, width = (short_side * side // 40 for side in image.shape[:2])
+    top, left = round((height - size) / 2), round((width - size) / 2)
+    expected = resize(image, height, width, "bicubic")[top:top + size, left:left + size].astype(int)
+    found = resize_centre(image, short_side, size, "bicubic").astype(int)
+    assert abs(found - expected).max() <= 2  # two roundings, of slightly other filter weights
 
 
 def test_shrinking_does_not_alias():

@@ -1,9 +1,13 @@
-"""What a trainer hands to a model before a step: numbers of the step, held in Parameters that are no weights."""
+"""What a trainer hands to a model before a step: numbers of the step, held in Parameters that are no weights.
+
+They are written by `ops.assign`: a compiled function keeps the memory that it saw first, so it would never see what
+`Parameter.set_data` puts in its place (MindSpore 2.10).
+"""
 
 from collections.abc import Iterator
 
 import numpy as np
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from msnoah.nn.drop_path import DropPath
@@ -16,7 +20,7 @@ BUFFERS = ("moving_mean", "moving_variance")
 def set_layer_norm_share(model: nn.Cell, share: float) -> None:
     """Sets LayerNorm's share (0 to 1) in every progressive norm of the model, for the steps from here on."""
     for norm in _cells_of(model, ProgressiveRepBatchNorm):
-        norm.layer_norm_share.set_data(Tensor(share, mstype.float32))
+        ops.assign(norm.layer_norm_share, Tensor(share, mstype.float32))
 
 
 def set_warm(model: nn.Cell, warm: bool) -> None:
@@ -37,7 +41,7 @@ def draw_drop_paths(model: nn.Cell, rng: np.random.Generator) -> None:
     for path in _cells_of(model, DropPath):
         keep = 1.0 - path.rate
         kept = rng.random(path.keep_scale.shape) < keep
-        path.keep_scale.set_data(Tensor((kept / keep).astype(np.float32)))
+        ops.assign(path.keep_scale, Tensor((kept / keep).astype(np.float32)))
 
 
 def weights(model: nn.Cell) -> dict[str, Parameter]:

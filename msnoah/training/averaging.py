@@ -27,12 +27,12 @@ class WeightAverage:
             yield
         finally:
             for name, weight in self.weights.items():
-                weight.set_data(Tensor(trained[name]))
+                ops.assign(weight, Tensor(trained[name]))
 
     def replace_weights(self) -> None:
         """The averages become the model's weights, for good."""
         for name, weight in self.weights.items():
-            weight.set_data(Tensor(self.averages[name].asnumpy().copy()))
+            ops.assign(weight, self.averages[name])   # set_data would not reach compiled functions
 
 
 def _update(weights: tuple[Parameter, ...], averages: tuple[Parameter, ...], decay: float):

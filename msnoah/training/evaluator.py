@@ -15,6 +15,7 @@ from msnoah.registry import create_model
 from msnoah.run_folder import RunFolder
 from msnoah.training.device import select_device
 from msnoah.training.metrics import ClassificationMetrics
+from msnoah.training.mixed_precision import mixed_precision
 from msnoah.training.train_step import compiled
 
 LARGEST_CONFUSION = 100
@@ -60,6 +61,7 @@ def evaluate_run(run: RunFolder, *, checkpoint: str | Path = "best", device: str
     config, path = run.config(), _checkpoint_path(run, checkpoint)
     select_device(device or config.device)
     model = create_model(config.model.name, checkpoint=path, **config.model_arguments())
+    mixed_precision(model, config.train.amp_level)
     source = open_source(config.data, "val")
     loader = validation_loader(source, config)
     progress = tqdm(loader.epoch(0), total=len(loader), desc="evaluating", leave=False)

@@ -17,7 +17,7 @@ FREE_KEYS = ("device", "export.", "profile.", "data.path", "data.workers", "data
 class SavedRun(NamedTuple):
     """What last.ckpt holds."""
 
-    arrays: dict[str, np.ndarray]   # 'group/name' -> weights, moments, averages
+    arrays: dict[str, np.ndarray]   # weights, moments and averages by name
     state: dict[str, Any]
     loss_scale: dict[str, float]
     config: dict[str, Any]

@@ -132,11 +132,11 @@ class Trainer:
         self.model = create_model(config.model.name, checkpoint=checkpoint, strict=config.model.strict, **config.model_arguments())
         step_inputs.prepare_drop_paths(self.model, settings.batch_size)
         self.weights = step_inputs.weights(self.model)
-        self.network = mixed_precision(self.model, settings.amp_level)
+        mixed_precision(self.model, settings.amp_level)
         self.optimizer = create_optimizer([w for w in self.weights.values() if w.requires_grad], settings.optimizer)
         self.average = WeightAverage(self.weights, settings.ema_decay, settings.mode) if settings.ema_decay else None
         self.loss_scale = LossScale(enabled=settings.amp_level != "O0")
-        self.evaluate = Evaluator(self.network, settings.mode)
+        self.evaluate = Evaluator(self.model, settings.mode)
 
     def _train_epoch(self) -> None:
         state = self.state
@@ -178,7 +178,7 @@ class Trainer:
         if self._step is not None and warm == self._warm:
             return False
         step_inputs.set_warm(self.model, warm)
-        self._step, self._warm = create_step(self.network, self.optimizer, self.settings, self.loss_scale), warm
+        self._step, self._warm = create_step(self.model, self.optimizer, self.settings, self.loss_scale), warm
         return True
 
     def _with_drop_paths(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -212,10 +212,10 @@ class Trainer:
         state, settings = self.state, self.settings
         if not settings.bn_reestimation_epochs:
             return
-        if self.average and not state.averages_in_use:
+        if self.average:
             self.average.replace_weights()
-            state.averages_in_use = True
-        reestimation = BatchNormReestimation(self.network, settings.mode)
+            self.average, state.averages_in_use = None, True
+        reestimation = BatchNormReestimation(self.model, settings.mode)
         while state.reestimation_epochs < settings.bn_reestimation_epochs:
             self.clock = EpochClock(state)
             number = settings.epochs + state.reestimation_epochs + 1
@@ -227,8 +227,7 @@ class Trainer:
 
     def _evaluate(self, number: int) -> dict[str, float]:
         """Metrics of the averaged weights if there are any, else of the trained ones; best.ckpt if they are the best so far."""
-        averaged = self.average and not self.state.averages_in_use
-        with self.average.applied() if averaged else nullcontext():
+        with self.average.applied() if self.average else nullcontext():
             batches = self.interruption.watch(self.val_loader.epoch(0))
             metrics = self.evaluate(batches, self.classes).result()
             if metrics["top1"] > self.state.best_top1:
@@ -245,16 +244,21 @@ class Trainer:
         tqdm.write(f"epoch {record['epoch']} ({record['phase']}): {shown}", file=sys.stderr)
 
     def _groups(self) -> dict[str, dict[str, Parameter]]:
-        averages = {"average": self.average.averages} if self.average else {}
-        return {"model": self.weights, "optimizer": optimizer_state(self.optimizer), **averages}
+        """What last.ckpt holds. A weight's own name stands for the one to evaluate and export, which may be the averaged one."""
+        moments = {"optimizer.": optimizer_state(self.optimizer)}
+        if self.average is None:
+            return {"": self.weights, **moments}
+        return {"": self.average.averages, "optimizer.trained.": self.weights, **moments}
 
     def _save_last(self) -> None:
         saved = SavedRun(gather(self._groups()), self.state.record(), self.loss_scale.state(), self.config.model_dump(mode="json"))
         write_saved_run(self.run_folder, saved)
 
     def _restore(self, saved: SavedRun) -> None:
-        restore(self._groups(), saved.arrays, self.run_folder.last_checkpoint)
         self.state = TrainingState(**saved.state)
+        if self.state.averages_in_use:
+            self.average = None
+        restore(self._groups(), saved.arrays, self.run_folder.last_checkpoint)
         self.loss_scale.restore(saved.loss_scale)
         self.run_folder.write_history(self.run_folder.history()[: self.state.records])
 

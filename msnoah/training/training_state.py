@@ -1,10 +1,11 @@
 """Everything a resumed run goes on from, beside the weights themselves."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mindspore import Parameter, Tensor
+from mindspore import Parameter, Tensor, ops
 
 from msnoah.errors import CheckpointError
 
@@ -42,17 +43,17 @@ class TrainingState:
 
 
 def gather(groups: dict[str, dict[str, Parameter]]) -> dict[str, np.ndarray]:
-    """Copies of all Parameters as 'group/name' -> array."""
-    return {f"{group}/{name}": parameter.asnumpy().copy()
+    """Copies of all Parameters by group and name, joined into one."""
+    return {f"{group}{name}": parameter.asnumpy().copy()
             for group, parameters in groups.items() for name, parameter in parameters.items()}
 
 
-def restore(groups: dict[str, dict[str, Parameter]], arrays: dict[str, np.ndarray], path: object) -> None:
+def restore(groups: dict[str, dict[str, Parameter]], arrays: dict[str, np.ndarray], path: Path) -> None:
     """Puts arrays of `gather` back; CheckpointError if a name or shape is not the run's."""
     for group, parameters in groups.items():
         for name, parameter in parameters.items():
-            found = arrays.get(f"{group}/{name}")
+            found = arrays.get(f"{group}{name}")
             if found is None or found.shape != tuple(parameter.shape):
                 shape = "nothing" if found is None else f"shape {found.shape}"
-                raise CheckpointError(f"{path}: holds {shape} for {group}/{name}, expected shape {tuple(parameter.shape)}")
-            parameter.set_data(Tensor(found))
+                raise CheckpointError(f"{path}: holds {shape} for {group}{name}, expected shape {tuple(parameter.shape)}")
+            ops.assign(parameter, Tensor(found))   # set_data would not reach functions compiled already

@@ -69,10 +69,11 @@ def require_passed(checks: Iterable[Check], tolerance: float) -> None:
     failed = [check for check in checks if not check.passed]
     if failed:
         worst = max(failed, key=lambda check: check.max_rel)
-        raise VerificationError(
-            f"{worst.artifact} differs from the trained model by {worst.max_rel:.2e} relative ({worst.max_abs:.2e} absolute) in output"
-            f" '{worst.output}' at batch {worst.batch}; the tolerance is {tolerance:.0e}. The artifacts are written, marked as not verified"
-        )
+        where = f"in output '{worst.output}' at batch {worst.batch}; the artifacts are written, marked as not verified"
+        if np.isinf(worst.max_rel):
+            raise VerificationError(f"{worst.artifact}, or the trained model, gives NaN, infinity or another shape {where}")
+        figures = f"by {worst.max_rel:.2e} relative ({worst.max_abs:.2e} absolute; the tolerance is {tolerance:.0e})"
+        raise VerificationError(f"{worst.artifact} differs from the trained model {figures} {where}")
 
 
 def run_cell(cell: nn.Cell) -> Predict:

@@ -53,5 +53,10 @@ def test_another_count_of_outputs_is_an_error():
 
 def test_the_worst_difference_is_named():
     checks = check(REFERENCE + 1e-3, REFERENCE + 1, expected=(REFERENCE, REFERENCE))
-    with pytest.raises(VerificationError, match=r"onnx differs .* by 2.50e-01 relative \(1.00e\+00 absolute\) in output 'output_1' at batch 2"):
+    with pytest.raises(VerificationError, match=r"onnx differs .* by 2.50e-01 relative \(1.00e\+00 absolute; the tolerance is 1e-05\) in output 'output_1' at batch 2"):
         require_passed(checks, 1e-5)
+
+
+def test_outputs_that_are_not_finite_are_named_as_such():
+    with pytest.raises(VerificationError, match="onnx, or the trained model, gives NaN, infinity or another shape in output 'output_0'"):
+        require_passed(check(REFERENCE * np.nan), 1e-5)

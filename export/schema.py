@@ -60,7 +60,8 @@ def _describe(name: str, number: int, kind: str) -> FieldProto:
 
 
 def _build_classes() -> dict[str, type]:
-    file = descriptor_pb2.FileDescriptorProto(name="msnoah/mindir.proto", package="msnoah.mindir", syntax="proto2")
+    # The format is proto2; read as proto3, text that is not UTF-8 is refused while parsing.
+    file = descriptor_pb2.FileDescriptorProto(name="msnoah/mindir.proto", package="msnoah.mindir", syntax="proto3")
     for message_name, fields in MESSAGES.items():
         file.message_type.add(name=message_name, field=[_describe(name, *rest) for name, rest in fields.items()])
     pool = descriptor_pool.DescriptorPool()
@@ -86,7 +87,7 @@ def load_model(source: str | Path | bytes) -> tuple[message.Message, str]:
     model = CLASSES["Model"]()
     try:
         model.ParseFromString(data)
-    except message.DecodeError as error:
+    except (message.DecodeError, UnicodeDecodeError) as error:
         raise ConversionError(f"{where} is damaged, cut off, or no MindIR file ({error})") from None
     _check_header(model, where)
     return model, where
@@ -102,9 +103,9 @@ def _read_bytes(source: str | Path | bytes) -> tuple[bytes, str]:
 
 
 def _check_header(model: message.Message, where: str) -> None:
-    if not model.HasField("ir_version") or not model.HasField("graph"):
+    if not model.ir_version or not model.HasField("graph"):
         raise ConversionError(f"{where} is no MindIR file: it has no version and graph of one; expected the output of ms.export")
-    if not model.HasField("mind_ir_version"):
+    if not model.mind_ir_version:
         raise ConversionError(f"{where} is cut off, or older than MindSpore 2.3: it names no mind_ir_version")
     if not 0 < model.mind_ir_version <= NEWEST_VERSION:
         raise ConversionError(f"{where} has MindIR version {model.mind_ir_version}; this release reads up to {NEWEST_VERSION}")

@@ -32,7 +32,7 @@ def check_overwrites(program: Program) -> None:
 
 def _check_overwrite(graph: Graph, writer: Node, program: Program) -> None:
     shared = _aliases(graph, writer)
-    before = _ancestors(graph, writer)
+    before = _ancestors(graph, writer) | _copies_before(graph, writer)
     constants = sorted(shared & program.known.keys())
     if constants:
         name = program.parameters.get(constants[0], "a constant")
@@ -59,6 +59,11 @@ def _aliases(graph: Graph, writer: Node) -> set[str]:
 
 def _shares(node: Node) -> bool:
     return node.primitive in VIEWS or node.primitive.startswith(OVERWRITES)
+
+
+def _copies_before(graph: Graph, writer: Node) -> set[str]:
+    # A TensorMove copies a value in the state that its monad names. One of the states after the writer would place it after the writer.
+    return {node.output for node in graph.nodes[:graph.nodes.index(writer)] if node.primitive == "TensorMove"}
 
 
 def _ancestors(graph: Graph, start: Node) -> set[str]:

@@ -43,8 +43,8 @@ def mindir_to_onnx(
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
         raise ConversionError(f"opset {opset} is not known; use {OLDEST_OPSET} to {NEWEST_OPSET}")
     program = read_mindir(source)
-    check_primitives(program)
     check_overwrites(program)
+    check_primitives(program)
     builder = Builder(opset)
     _Interpreter(program, builder).run(input_names, output_names)
     run_passes(builder.graph)

@@ -17,7 +17,8 @@ BINARY = {
     "Add": ("Add",), "Sub": ("Sub",), "Mul": ("Mul", "Muls", "InplaceMul", "InplaceMuls"),
     "Div": ("Div", "Divs", "RealDiv", "InplaceDiv", "InplaceDivs"), "Pow": ("Pow", "PowTensorScalar", "PowScalarTensor"),
     "Max": ("Maximum",), "Min": ("Minimum",), "And": ("LogicalAnd",), "Or": ("LogicalOr",),
-    "Equal": ("Equal",), "Greater": ("Greater",), "Less": ("Less",), "GreaterOrEqual": ("GreaterEqual",), "LessOrEqual": ("LessEqual",),
+    "Equal": ("Equal", "EqScalar"), "Greater": ("Greater",), "Less": ("Less", "LessScalar"),
+    "GreaterOrEqual": ("GreaterEqual",), "LessOrEqual": ("LessEqual",),
 }
 """MindIR spellings by ONNX operator, for two operands of one element type."""
 
@@ -90,6 +91,15 @@ def floor_divide(g, x, y):
 @handles("Rsqrt")
 def reciprocal_sqrt(g, x):
     return g.op("Reciprocal", g.op("Sqrt", x))
+
+
+@handles("RemainderTensorScalar", "RemainderTensorTensor", "FloorMod")
+def remainder(g, x, y):
+    """x - floor(x / y) y, which has the sign of y."""
+    x, y = promote(g, x, y)
+    if not np.issubdtype(x.dtype, np.floating):
+        return g.op("Mod", x, y)
+    return g.op("Sub", x, g.op("Mul", g.op("Floor", g.op("Div", x, y)), y))
 
 
 @handles("Square")

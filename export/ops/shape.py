@@ -284,6 +284,6 @@ def fill(g, shape: Const, value: Const, dtype: Const = None):
     return np.full(as_tuple(shape), value, g.type.dtype)
 
 
-@handles("Identity", "Copy", "Contiguous")
+@handles("Identity", "Copy", "Contiguous", "TensorMove")
 def identity(g, x):
     return x

@@ -8,6 +8,7 @@ from msnoah.export.passes.dead_code import remove_dead_code
 from msnoah.export.passes.duplicate_constants import merge_duplicate_constants
 from msnoah.export.passes.expands import remove_expands
 from msnoah.export.passes.flattened_products import unflatten_products
+from msnoah.export.passes.gelus import merge_gelus
 from msnoah.export.passes.identities import remove_identities
 from msnoah.export.passes.reshapes import merge_reshapes
 from msnoah.export.passes.transposes import merge_transposes
@@ -18,6 +19,7 @@ PASSES = (
     unflatten_products,
     merge_reshapes,
     merge_transposes,
+    merge_gelus,
     merge_convolution_biases,
     merge_constant_adds,
     merge_constant_scales,

@@ -92,6 +92,19 @@ class LayerNormOverShape(Apply):
         return self.function(x, (8,), gamma, beta, 1e-5)[0]
 
 
+class ReadBeforeUpdate(nn.Cell):
+    def construct(self, x):
+        y = x * 2.0
+        z = ops.relu(y)
+        y += 1.0
+        return z * y
+
+
+class Compared(nn.Cell):
+    def construct(self, x):
+        return x < 1.0, x == 1.0
+
+
 class Augmented(nn.Cell):
     """Updates in place, which the graph compiler turns into its Inplace primitives."""
 
@@ -181,6 +194,11 @@ CASES = [
     case("ClampScalar", primitives.ClampScalar(), x34, constants=(-0.5, 0.5)),
     case("ClampTensor", primitives.ClampTensor(), x34, -positive(4), positive(4)),
     case("InplaceAddExt InplaceSubExt InplaceMul InplaceDiv InplaceAddsExt InplaceMuls InplaceDivs", None, x34, positive(3, 4), cell=Augmented),
+    case("TensorMove InplaceAddsExt", None, x34, cell=ReadBeforeUpdate),
+    case("LessScalar EqScalar", None, x34, cell=Compared),
+    case("RemainderTensorScalar", primitives.RemainderTensorScalar(), x34, constants=(0.75,), reference=lambda x: np.mod(x, np.float32(0.75))),
+    case("RemainderTensorTensor", primitives.RemainderTensorTensor(), x34, positive(4), reference=np.mod),
+    case("FloorMod", ops.FloorMod(), np.array([-7, 7, 6], np.int32), np.array([2, -2, 4], np.int32)),
     # --- matrix products
     *[case("MatMul", ops.MatMul(*flags), normal(3, 4), normal(*shape)) for flags, shape in (((), (4, 5)), ((False, True), (5, 4)))],
     case("MatMul", ops.MatMul(True, False), normal(4, 3), normal(4, 5)),

@@ -1,0 +1,303 @@
+"""Whole Cells: parity, folding, sub-graphs, overwritten values, operator sets, and a free batch."""
+
+import itertools
+
+import mindspore as ms
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from mindspore import Parameter, Tensor, nn, ops
+
+from msnoah.errors import ConversionError
+from msnoah.export.converter import mindir_to_onnx
+from msnoah.export.dynamic_batch import make_batch_dynamic
+from msnoah.export.ops.table import HANDLERS, handles
+
+RNG = np.random.default_rng(0)
+TOLERANCE = 1e-5
+"""Relative to the largest output: float32 sums in another order."""
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def parameter(*shape: int) -> Parameter:
+    return Parameter(Tensor(normal(*shape)))
+
+
+class Attention(nn.Cell):
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads, self.qkv, self.proj = heads, nn.Dense(width, 3 * width), nn.Dense(width, width)
+        self.bias_table = parameter(9, heads)
+        self.bias_index = Tensor(RNG.integers(0, 9, 25).astype(np.int32))
+
+    def construct(self, x):
+        batch, count, width = x.shape
+        qkv = self.qkv(x).reshape(batch, count, 3, self.heads, width // self.heads).transpose(2, 0, 3, 1, 4)
+        bias = self.bias_table[self.bias_index].reshape(5, 5, self.heads).transpose(2, 0, 1)
+        weights = ops.softmax(ops.matmul(qkv[0] * 0.5, qkv[1].swapaxes(-1, -2)) + bias, -1)
+        return self.proj(ops.matmul(weights, qkv[2]).swapaxes(1, 2).reshape(batch, count, width))
+
+
+class Block(nn.Cell):
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.norm1, self.attn = nn.LayerNorm((width,), epsilon=1e-6), Attention(width, heads)
+        self.norm2, self.fc1, self.fc2 = nn.LayerNorm((width,), epsilon=1e-6), nn.Dense(width, 2 * width), nn.Dense(2 * width, width)
+        self.act = nn.GELU(approximate=False)
+
+    def construct(self, x):
+        x = x + self.attn(self.norm1(x))
+        return x + self.fc2(self.act(self.fc1(self.norm2(x))))
+
+
+class Transformer(nn.Cell):
+    """A vision transformer of 4 patches and a class token."""
+
+    def __init__(self, width: int = 8, heads: int = 2, depth: int = 2):
+        super().__init__()
+        self.patch = nn.Conv2d(3, width, 4, 4, pad_mode="valid", has_bias=True)
+        self.cls, self.pos = parameter(1, 1, width), parameter(1, 5, width)
+        self.blocks = nn.SequentialCell([Block(width, heads) for _ in range(depth)])
+        self.head = nn.Dense(width, 10)
+
+    def construct(self, x):
+        x = self.patch(x)
+        batch, width = x.shape[:2]
+        x = x.reshape(batch, width, -1).swapaxes(1, 2)
+        x = ops.cat((ops.broadcast_to(self.cls, (batch, 1, width)), x), 1) + self.pos
+        return self.head(self.blocks(x)[:, 0])
+
+
+def export(cell: nn.Cell, folder, *inputs: np.ndarray) -> bytes:
+    path = folder / f"net{len(list(folder.iterdir()))}.mindir"
+    ms.export(cell, *[Tensor(x) for x in inputs], file_name=str(path), file_format="MINDIR")
+    return path.read_bytes()
+
+
+def run(model: onnx.ModelProto, *inputs: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, {info.name: x for info, x in zip(session.get_inputs(), inputs)})[0]
+
+
+def operators(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+def difference(output: np.ndarray, expected) -> float:
+    expected = expected.asnumpy()
+    return float(np.abs(output - expected).max() / np.abs(expected).max())
+
+
+@pytest.fixture(scope="module")
+def transformer(tmp_path_factory) -> tuple[nn.Cell, bytes, bytes]:
+    folder, cell = tmp_path_factory.mktemp("transformer"), Transformer()
+    return cell, export(cell, folder, normal(2, 3, 8, 8)), export(cell, folder, normal(3, 3, 8, 8))
+
+
+@pytest.mark.parametrize("opset", range(17, 23))
+def test_transformer_in_every_operator_set(transformer, opset):
+    cell, at_two, _ = transformer
+    model, x = mindir_to_onnx(at_two, opset=opset), normal(2, 3, 8, 8)
+    assert difference(run(model, x), cell(Tensor(x))) < TOLERANCE
+    assert ("Gelu" in operators(model)) == (opset >= 20) and ("Erf" in operators(model)) == (opset < 20)
+
+
+def test_what_is_known_ends_in_initializers(transformer):
+    model = mindir_to_onnx(transformer[1])
+    names = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        assert any(name and name not in names for name in node.input), f"{node.name} computes with constants alone"
+    products = [node for node in model.graph.node if node.op_type == "MatMul" and {*node.input} & names]
+    assert len(products) == 2 * 4 + 1 and all(node.input[1] in names for node in products)
+    assert operators(model).count("Reshape") == 1 + 2 * 2   # patches, heads apart, heads together
+
+
+def test_runtime_recognises_gelu_and_layer_norm(transformer, tmp_path):
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(mindir_to_onnx(transformer[1]).SerializeToString(), options)
+    optimized = operators(onnx.load(tmp_path / "optimized.onnx"))
+    assert "Erf" not in optimized and any("Gelu" in name for name in optimized)
+
+
+def test_one_graph_for_every_batch(transformer):
+    cell, at_two, at_three = transformer
+    model = make_batch_dynamic(mindir_to_onnx(at_two), mindir_to_onnx(at_three))
+    onnx.checker.check_model(model, full_check=True)
+    for info in (*model.graph.input, *model.graph.output):
+        assert info.type.tensor_type.shape.dim[0].dim_param == "batch"
+    for batch in (1, 2, 5):
+        x = normal(batch, 3, 8, 8)
+        assert difference(run(model, x), cell(Tensor(x))) < TOLERANCE
+
+
+class Windows(nn.Cell):
+    """Windows of 2x2 as part of the batch, a mask for each, and a second output with twice the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.mask = Tensor(normal(4, 4, 3))
+
+    def construct(self, x):
+        batch = x.shape[0]
+        x = x.reshape(batch, 2, 2, 2, 2, 3).transpose(0, 1, 3, 2, 4, 5).reshape(batch * 4, 4, 3)
+        x = x + ops.tile(self.mask, (batch, 1, 1))
+        both = ops.cat((x, x), 0)
+        return both.reshape(2, batch, 4, 4, 3), both[: 2 * batch], both
+
+
+def test_batch_as_part_of_a_size(tmp_path):
+    cell = Windows()
+    model = make_batch_dynamic(*[mindir_to_onnx(export(cell, tmp_path, normal(n, 4, 4, 3))) for n in (2, 3)], name="n")
+    assert [o.type.tensor_type.shape.dim[0].dim_param for o in model.graph.output] == ["", "2*n", "8*n"]
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    for batch in (1, 2, 5):
+        x = normal(batch, 4, 4, 3)
+        for output, expected in zip(session.run(None, {"x": x}), cell(Tensor(x)), strict=True):
+            assert output.shape == expected.shape and difference(output, expected) < TOLERANCE
+
+
+class DividesByBatch(nn.Cell):
+    def construct(self, x):
+        return x * (1.0 / x.shape[0])
+
+
+class BranchesOnBatch(nn.Cell):
+    def construct(self, x):
+        return ops.relu(x) if x.shape[0] == 2 else ops.exp(x)
+
+
+class MixesBatch(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.table = Tensor(normal(3, 4))
+
+    def construct(self, x):
+        return x + self.table[: x.shape[0]]
+
+
+@pytest.mark.parametrize("cell,message", [(DividesByBatch, "Mul: input 1"), (BranchesOnBatch, "Relu: Relu at batch 2 is Exp"), (MixesBatch, "Add: input 1")])
+def test_what_depends_on_the_batch_otherwise_is_refused(cell, message, tmp_path):
+    models = [mindir_to_onnx(export(cell(), tmp_path, normal(n, 4))) for n in (2, 3)]
+    with pytest.raises(ConversionError, match=message):
+        make_batch_dynamic(*models)
+
+
+def test_equal_batches_are_refused(transformer):
+    model = mindir_to_onnx(transformer[1])
+    with pytest.raises(ConversionError, match="batch"):
+        make_batch_dynamic(model, model)
+
+
+# --- overwritten values
+
+
+class ReadAgain(nn.Cell):
+    def construct(self, x):
+        y = x * 2.0
+        z = y
+        y += 1.0
+        return z + y
+
+
+class ViewReadAgain(nn.Cell):
+    def construct(self, x):
+        y = x * 2.0
+        z = y.reshape(-1)
+        y += 1.0
+        return z, y
+
+
+class InputOverwrittenAndReturned(nn.Cell):
+    def construct(self, x):
+        y = x
+        y += 1.0
+        return x * 3.0, y
+
+
+class ParameterOverwritten(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.state = parameter(4)
+
+    def construct(self, x):
+        y = self.state
+        y += 1.0
+        return x + y
+
+
+class Residual(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Dense(4, 4)
+
+    def construct(self, x):
+        y = x * 2.0
+        y += self.fc(y)
+        return y
+
+
+@pytest.mark.parametrize("cell", [ReadAgain, ViewReadAgain, InputOverwrittenAndReturned, ParameterOverwritten])
+def test_a_value_that_is_overwritten_and_read_is_refused(cell, tmp_path):
+    with pytest.raises(ConversionError, match="InplaceAddsExt (overwrites|writes)"):
+        mindir_to_onnx(export(cell(), tmp_path, normal(3, 4)))
+
+
+def test_an_overwritten_value_that_nobody_reads_is_an_addition(tmp_path):
+    cell, x = Residual(), normal(3, 4)
+    assert difference(run(mindir_to_onnx(export(cell, tmp_path, x)), x), cell(Tensor(x))) < TOLERANCE
+
+
+# --- control flow
+
+
+class Branch(nn.Cell):
+    def construct(self, x):
+        if x.sum() > 0:
+            return x * 2.0
+        return x - 1.0
+
+
+class Loop(nn.Cell):
+    def construct(self, x):
+        while x.sum() < 10.0:
+            x = x + 1.0
+        return x
+
+
+@pytest.mark.parametrize("cell", [Branch, Loop])
+def test_control_flow_at_run_time_is_refused(cell, tmp_path):
+    with pytest.raises(ConversionError, match="run time"):
+        mindir_to_onnx(export(cell(), tmp_path, normal(3, 4)))
+
+
+class Dropped(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def construct(self, x):
+        return self.norm(x)
+
+
+def test_training_mode_is_refused(tmp_path):
+    with pytest.raises(ConversionError, match="set_train"):
+        mindir_to_onnx(export(Dropped().set_train(True), tmp_path, normal(2, 3, 4, 4)))
+
+
+# --- the table
+
+
+def test_a_second_handler_is_refused():
+    with pytest.raises(ConversionError, match="Conv2D has a handler already"):
+        handles("Conv2D")(lambda g, x: x)
+
+
+def test_every_handler_has_a_builder_and_unique_parameters():
+    for handler in HANDLERS.values():
+        names = [p.name for p in itertools.chain(handler.inputs, handler.attributes)]
+        assert len(set(names)) == len(names)

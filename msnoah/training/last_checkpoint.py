@@ -35,6 +35,8 @@ def find_saved_run(run: RunFolder, resume: bool) -> SavedRun | None:
         raise TrainingError(f"{path}: a run lies there already; resume it, or take another folder")
     if resume and not exists and (run.history() or not run.config_path.is_file()):
         raise TrainingError(f"{path}: nothing to resume: no such checkpoint")
+    for leftover in run.path.glob(".*.tmp"):   # a kill in the middle of writing
+        leftover.unlink(missing_ok=True)
     return read_saved_run(run) if exists else None
 
 

@@ -1,0 +1,79 @@
+import math
+
+import pytest
+
+from msnoah.config import ProgressiveNormConfig, TrainConfig
+from msnoah.errors import ConfigError
+from msnoah.training.schedules import check_schedule, learning_rate, progressive_share
+
+BASE, LOW = 1.0, 0.1
+
+
+def settings(epochs=10, batch_size=128, accumulate=1, lr_batch=None, **schedule) -> TrainConfig:
+    optimizer = {"lr": BASE, "lr_batch": lr_batch}
+    return TrainConfig(epochs=epochs, batch_size=batch_size, accumulate=accumulate, optimizer=optimizer, schedule=schedule)
+
+
+def cosine(t: float) -> float:
+    return LOW + 0.5 * (BASE - LOW) * (1 + math.cos(math.pi * t))
+
+
+# (schedule, step of 10 epochs of 5 steps, learning rate)
+CASES = [
+    ({"name": "constant"}, 49, BASE),
+    ({"name": "cosine"}, 0, BASE),
+    ({"name": "cosine"}, 25, cosine(0.5)),
+    ({"name": "cosine", "warmup_epochs": 2, "warmup_lr": 0.2}, 0, 0.2),
+    ({"name": "cosine", "warmup_epochs": 2, "warmup_lr": 0.2}, 5, 0.6),
+    ({"name": "cosine", "warmup_epochs": 2, "warmup_lr": 0.2}, 10, cosine(0.2)),   # no warm-up prefix: below the base already
+    ({"name": "cosine", "cooldown_epochs": 5}, 20, cosine(0.8)),
+    ({"name": "cosine", "cooldown_epochs": 5}, 25, LOW),
+    ({"name": "cosine", "cooldown_epochs": 5}, 49, LOW),
+    ({"name": "poly", "power": 2.0}, 25, LOW + (BASE - LOW) * 0.25),
+    ({"name": "step", "milestones": [4, 8], "gamma": 0.5}, 19, 1.0),
+    ({"name": "step", "milestones": [4, 8], "gamma": 0.5}, 20, 0.5),
+    ({"name": "step", "milestones": [4, 8], "gamma": 0.5}, 45, 0.25),
+]
+
+
+@pytest.mark.parametrize("schedule, step, expected", CASES)
+def test_learning_rate(schedule, step, expected):
+    train = settings(**{"min_lr": LOW, **schedule})
+    assert learning_rate(step, train, steps_per_epoch=5) == pytest.approx(expected, rel=1e-12)
+
+
+def test_lr_batch_scales_all_three_rates():
+    schedule = {"name": "cosine", "warmup_epochs": 2, "warmup_lr": 0.2, "min_lr": LOW, "cooldown_epochs": 1}
+    plain, scaled = settings(**schedule), settings(batch_size=256, accumulate=4, lr_batch=512, **schedule)
+    for step in (0, 3, 12, 30, 48):
+        assert learning_rate(step, scaled, 5) == pytest.approx(2 * learning_rate(step, plain, 5), rel=1e-12)
+
+
+def test_authors_rates_at_batch_1024():
+    train = TrainConfig(epochs=300, batch_size=1024, optimizer={"lr": 5e-4, "lr_batch": 512},
+                        schedule={"name": "cosine", "warmup_epochs": 20, "warmup_lr": 5e-7, "min_lr": 5e-6})
+    assert learning_rate(0, train, 1251) == pytest.approx(1e-6, rel=1e-12)
+    assert learning_rate(20 * 1251, train, 1251) == pytest.approx(1e-5 + 0.5 * 9.9e-4 * (1 + math.cos(math.pi / 15)), rel=1e-12)
+
+
+# (config, step, share, warm)
+SHARES = [
+    ({"steps": 10}, 0, 1.0, False),
+    ({"steps": 10}, 4, 0.6, False),
+    ({"steps": 10}, 10, 0.0, False),
+    ({"steps": 10}, 999, 0.0, False),
+    ({"steps": 10, "start": 0.5}, 5, 0.25, False),
+    ({"steps": 10, "warm_steps": 3}, 2, 1.0, True),
+    ({"steps": 10, "warm_steps": 3}, 3, 1.0, False),
+    ({"steps": 10, "warm_steps": 3}, 8, 0.5, False),
+]
+
+
+@pytest.mark.parametrize("config, step, share, warm", SHARES)
+def test_progressive_share(config, step, share, warm):
+    assert progressive_share(step, ProgressiveNormConfig(**config)) == (pytest.approx(share), warm)
+
+
+def test_a_cooldown_longer_than_the_training_is_refused():
+    with pytest.raises(ConfigError, match=r"cooldown_epochs is 10, expected less than train.epochs \(10\)"):
+        check_schedule(settings(cooldown_epochs=10))

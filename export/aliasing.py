@@ -1,7 +1,7 @@
 """Primitives that overwrite an operand: they become plain arithmetic only if nobody else reads what they overwrite.
 
-In graph mode `y = x; y += 1` changes x as well. ONNX has no such thing, so an overwritten value, and every view of it, may be read only by
-what the overwriting node itself depends on.
+In graph mode `y = x; y += 1` changes x as well. ONNX has no such thing, so an overwritten value, and every view of it,
+may be read only by what the overwriting node itself depends on.
 """
 
 from msnoah.errors import ConversionError
@@ -11,9 +11,11 @@ OVERWRITES = "Inplace"
 """Beginning of the names of primitives that write their result into their first operand."""
 
 VIEWS = {
-    "Reshape", "View", "Transpose", "TransposeView", "TransposeExtView", "ExpandDims", "ExpandDimsView", "Squeeze", "StridedSlice",
-    "SliceExt", "SliceExtView", "SelectExtView", "Unstack", "UnstackExtView", "Split", "SplitTensor", "SplitTensorView", "Chunk", "ChunkView",
-    "Narrow", "NarrowView", "BroadcastTo", "BroadcastToView", "Flatten", "FlattenExt", "TupleGetItem", "MakeTuple", "make_list", "Identity",
+    "Reshape", "View", "Transpose", "TransposeView", "TransposeExtView", "ExpandDims", "ExpandDimsView", "Squeeze",
+    "StridedSlice", "SliceExt", "SliceExtView", "SelectExtView", "Unstack", "UnstackExtView", "Split", "SplitTensor",
+    "SplitTensorView", "SplitWithSize", "SplitWithSizeView", "Chunk", "ChunkView", "Narrow", "NarrowView",
+    "BroadcastTo", "BroadcastToView", "Flatten", "FlattenExt", "TupleGetItem", "MakeTuple", "make_list", "Identity",
+    "Contiguous",
 }
 """Primitives whose result may share memory with their operands."""
 
@@ -36,13 +38,17 @@ def _check_overwrite(graph: Graph, writer: Node, program: Program) -> None:
     constants = sorted(shared & program.known.keys())
     if constants:
         name = program.parameters.get(constants[0], "a constant")
-        raise ConversionError(f"{writer.name} overwrites {name}, which every run reads; assign the result instead of updating in place")
+        raise ConversionError(
+            f"{writer.name} overwrites {name}, which every run reads; assign the result instead of updating in "
+            "place")
     for reader in graph.nodes:
         if reader is not writer and reader.output not in before and shared & {*reader.operands}:
             raise ConversionError(f"{writer.name} overwrites a value that {reader.name} reads as well; "
                                   "write y = y + x in construct, not y += x")
     if shared & {*graph.outputs}:
-        raise ConversionError(f"{writer.name} overwrites a value that is an output as well; write y = y + x in construct, not y += x")
+        raise ConversionError(
+            f"{writer.name} overwrites a value that is an output as well; write y = y + x in construct, not y += "
+            "x")
 
 
 def _aliases(graph: Graph, writer: Node) -> set[str]:
@@ -62,7 +68,8 @@ def _shares(node: Node) -> bool:
 
 
 def _copies_before(graph: Graph, writer: Node) -> set[str]:
-    # A TensorMove copies a value in the state that its monad names. One of the states after the writer would place it after the writer.
+    # A TensorMove copies a value in the state that its monad names. One of the states after the writer would place it
+    # after the writer.
     return {node.output for node in graph.nodes[:graph.nodes.index(writer)] if node.primitive == "TensorMove"}
 
 

@@ -1,4 +1,5 @@
-"""What handlers write to: `Builder.op` appends one ONNX operator, or computes it at once if all its inputs are known."""
+"""What handlers write to: `Builder.op` appends one ONNX operator, or computes it at once if all its inputs are
+known."""
 
 from typing import Any
 
@@ -8,7 +9,7 @@ from onnx import defs, helper, numpy_helper
 
 from msnoah.errors import ConversionError
 from msnoah.export.graph import TensorType, Value
-from msnoah.export.onnx_graph import Operator, OnnxGraph
+from msnoah.export.onnx_graph import OnnxGraph, Operator
 
 Tensor = Value | np.ndarray
 """A tensor while converting: known only at run time, or known now."""
@@ -42,7 +43,7 @@ class Builder:
         """One ONNX operator; None stands for an optional input left out.
 
         Returns:
-            A Value with the type that ONNX infers, or a numpy array if all inputs are known; a tuple of them if outputs > 1.
+            A Value with the type that ONNX infers, or a numpy array if all inputs are known; a tuple if outputs > 1.
 
         Raises:
             ConversionError: ONNX refuses the operator for these inputs.
@@ -51,7 +52,9 @@ class Builder:
         try:
             schema = defs.get_schema(operator, self.opset)
         except defs.SchemaError:
-            raise ConversionError(f"{self.scope or 'the graph'} needs ONNX's {operator}, which opset {self.opset} has not") from None
+            raise ConversionError(
+                f"{self.scope or 'the graph'} needs ONNX's {operator}, which opset {self.opset} has "
+                "not") from None
         if not any(isinstance(tensor, Value) for tensor in inputs):
             results = fold(operator, inputs, outputs, attributes, self.opset)
             self._name_folded(operator, inputs, results)
@@ -75,7 +78,8 @@ class Builder:
         """Makes a tensor an output of the graph, under exactly this name; a number becomes a 0-d tensor."""
         if not isinstance(tensor, Value | np.ndarray | int | float):
             raise ConversionError(f"output '{name}' is {type(tensor).__name__}, which is no tensor")
-        tensor = tensor if isinstance(tensor, Value) else np.asarray(tensor, None if isinstance(tensor, np.ndarray) else np.float32)
+        if not isinstance(tensor, Value | np.ndarray):
+            tensor = np.array(tensor, np.float32)
         type_ = TensorType(tensor.dtype, tuple(tensor.shape))
         source = self._input_name(tensor, name, "value")
         self.graph.add_operator(Operator("Identity", name, [source], [name]), [type_])
@@ -94,7 +98,7 @@ class Builder:
         results = [name] if outputs == 1 else [f"{name}.{index}" for index in range(outputs)]
         types = self._infer(schema, helper.make_node(schema.name, names, results, **attributes))
         self.graph.add_operator(Operator(schema.name, name, names, results, attributes), types)
-        return tuple(Value(result, type_.dtype, type_.shape) for result, type_ in zip(results, types))
+        return tuple(Value(result, type_.dtype, type_.shape) for result, type_ in zip(results, types, strict=True))
 
     def _input_name(self, tensor: Tensor | None, operator: str, formal: str) -> str:
         if tensor is None:
@@ -119,7 +123,9 @@ class Builder:
             inferred = onnx.shape_inference.infer_node_outputs(
                 schema, node, types, data, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
         except (onnx.shape_inference.InferenceError, RuntimeError) as error:
-            raise ConversionError(f"{self.scope}: ONNX refuses {node.op_type}: {' '.join(str(error).split())}") from None
+            raise ConversionError(
+                f"{self.scope}: ONNX refuses {node.op_type}: "
+                f"{' '.join(str(error).split())}") from None
         return [read_type_proto(inferred[name], node) for name in node.output]
 
 
@@ -128,12 +134,12 @@ def fold(operator: str, inputs, outputs: int, attributes: dict[str, Any], opset:
     from onnx.reference import ReferenceEvaluator  # Late: its import costs more than reading a small model.
 
     names = ["" if tensor is None else f"x{index}" for index, tensor in enumerate(inputs)]
-    known = {name: tensor for name, tensor in zip(names, inputs) if name}
+    known = {name: tensor for name, tensor in zip(names, inputs, strict=True) if name}
     node = helper.make_node(operator, names, [f"y{index}" for index in range(outputs)], **attributes)
     graph = helper.make_graph(
         [node], "fold",
-        [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(tensor.dtype), tensor.shape) for name, tensor in known.items()],
-        [helper.make_empty_tensor_value_info(name) for name in node.output])
+        [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(tensor.dtype), tensor.shape) for name,
+        tensor in known.items()], [helper.make_empty_tensor_value_info(name) for name in node.output])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     return tuple(np.asarray(result) for result in ReferenceEvaluator(model).run(None, known))
 
@@ -153,4 +159,5 @@ def read_type_proto(proto: onnx.TypeProto, node: onnx.NodeProto) -> TensorType:
     tensor = proto.tensor_type
     if not tensor.HasField("shape") or any(not dim.HasField("dim_value") for dim in tensor.shape.dim):
         raise ConversionError(f"{node.output[0]}: ONNX infers no static shape for {node.op_type}")
-    return TensorType(helper.tensor_dtype_to_np_dtype(tensor.elem_type), tuple(dim.dim_value for dim in tensor.shape.dim))
+    shape = tuple(dim.dim_value for dim in tensor.shape.dim)
+    return TensorType(helper.tensor_dtype_to_np_dtype(tensor.elem_type), shape)

@@ -49,7 +49,9 @@ def read_tensor(tensor, where: str) -> np.ndarray:
     """The elements of a tensor; ConversionError if they are stored elsewhere, compressed, or do not fill its shape."""
     type_ = read_tensor_type(tensor, where)
     if tensor.external_data.location:
-        raise ConversionError(f"{where} is stored in '{tensor.external_data.location}', outside the file; msnoah reads models under 1 GB")
+        raise ConversionError(
+            f"{where} is stored in '{tensor.external_data.location}', outside the file; msnoah reads models under 1 "
+            "GB")
     if tensor.compression_type:
         raise ConversionError(f"{where} is compressed (type {tensor.compression_type}); export it uncompressed")
     needed = math.prod(type_.shape) * type_.dtype.itemsize
@@ -61,7 +63,9 @@ def read_tensor(tensor, where: str) -> np.ndarray:
 def read_tensor_type(tensor, where: str) -> TensorType:
     """Element type and static shape; ConversionError for a type without ONNX form or a shape known only at run time."""
     if tensor.data_type not in DTYPES:
-        raise ConversionError(f"{where} has element type {tensor.data_type}, which cannot be converted; use float32 or float16")
+        raise ConversionError(
+            f"{where} has element type {tensor.data_type}, which cannot be converted; use float32 or "
+            "float16")
     shape = tuple(tensor.dims)
     if len(shape) > MAX_RANK or any(size < 0 for size in shape):
         raise ConversionError(f"{where} has shape {list(shape)[:MAX_RANK]}; export with a static shape")

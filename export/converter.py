@@ -1,4 +1,5 @@
-"""MindIR -> ONNX, as an abstract interpreter: what is known at export is a Python value, only run-time tensors become ONNX values."""
+"""MindIR -> ONNX, as an abstract interpreter: what is known at export is a Python value, only run-time tensors
+become ONNX values."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +25,11 @@ MAX_DEPTH = 200
 
 
 def mindir_to_onnx(
-    source: str | Path | bytes, *, opset: int = 17, input_names: list[str] | None = None, output_names: list[str] | None = None,
+    source: str | Path | bytes,
+    *,
+    opset: int = 17,
+    input_names: list[str] | None = None,
+    output_names: list[str] | None = None,
 ) -> onnx.ModelProto:
     """Converts a MindIR file with static shapes.
 
@@ -32,13 +37,15 @@ def mindir_to_onnx(
         source: path or contents of a file that `mindspore.export` wrote.
         opset: ONNX operator set, 17 to 22; from 20 on GELU is one operator instead of Erf and arithmetic.
         input_names: names for the inputs, in order; by default those of `construct`.
-        output_names: names for the outputs, in order (nested tuples flattened); by default output, or output_0, output_1, ...
+        output_names: names for the outputs, in order (nested tuples flattened); by default output, or output_0,
+            output_1, ...
 
     Returns:
         A model that passes `onnx.checker`; the same network gives the same bytes.
 
     Raises:
-        ConversionError: the file cannot be read, holds primitives without handler (all are named at once), or a node has no ONNX form.
+        ConversionError: the file cannot be read, holds primitives without handler (all are named at once), or a node
+            has no ONNX form.
     """
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
         raise ConversionError(f"opset {opset} is not known; use {OLDEST_OPSET} to {NEWEST_OPSET}")
@@ -78,22 +85,27 @@ class _Interpreter:
         program, builder = self.program, self.builder
         for name, parameter in program.parameters.items():
             builder.name_constant(program.known[name], ascii_name(parameter))
-        names = _check_count("input", input_names or [short_name(name) for name in program.main.inputs], program.main.inputs)
+        names = input_names or [short_name(name) for name in program.main.inputs]
+        _check_count("input", names, program.main.inputs)
         builder.graph.reserve(output_names or ())
-        inputs = [builder.graph.add_input(name, type_) for name, type_ in zip(names, program.input_types)]
+        inputs = [builder.graph.add_input(name, type_) for name, type_ in zip(names, program.input_types, strict=True)]
         results = list(_flatten(self.call(program.main, inputs)))
         default = ["output"] if len(results) == 1 else [f"output_{index}" for index in range(len(results))]
         names = output_names or [builder.graph.unique(name) for name in default]
-        for name, result in zip(_check_count("output", names, results), results):
+        for name, result in zip(_check_count("output", names, results), results, strict=True):
             builder.add_output(name, result)
 
     def call(self, graph: Graph, arguments: list[Any]) -> Any:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise ConversionError(f"sub-graph '{ascii_name(graph.name)}' calls itself; a loop that ends at run time cannot be converted")
+            raise ConversionError(
+                f"sub-graph '{ascii_name(graph.name)}' calls itself; a loop that ends at run time cannot be "
+                "converted")
         if len(arguments) != len(graph.inputs):
-            raise ConversionError(f"sub-graph '{ascii_name(graph.name)}' takes {len(graph.inputs)} values, {len(arguments)} are given")
-        values = {**self.program.known, **dict(zip(graph.inputs, arguments))}
+            raise ConversionError(
+                f"sub-graph '{ascii_name(graph.name)}' takes {len(graph.inputs)} values, {len(arguments)} are "
+                "given")
+        values = {**self.program.known, **dict(zip(graph.inputs, arguments, strict=True))}
         for node in graph.nodes:
             values[node.output] = self.evaluate(node, values)
         self.depth -= 1
@@ -110,7 +122,9 @@ class _Interpreter:
         try:
             result = HANDLERS[node.primitive](self.builder, node, operands)
         except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, MemoryError) as error:
-            raise ConversionError(f"{node.name}: {node.primitive} has operands that no ONNX form is known for ({error})") from error
+            raise ConversionError(
+                f"{node.name}: {node.primitive} has operands that no ONNX form is known for "
+                f"({error})") from error
         _check_type(node, result, node.type)
         return result
 
@@ -119,7 +133,9 @@ class _Interpreter:
         if isinstance(callee, tuple) and callee and isinstance(callee[0], GraphReference):
             callee, *bound = callee
         if not isinstance(callee, GraphReference) or callee.name not in self.program.functions:
-            raise ConversionError(f"{node.name} calls a graph that is chosen at run time or missing; only constant conditions can be converted")
+            raise ConversionError(
+                f"{node.name} calls a graph that is chosen at run time or missing; only constant conditions can be "
+                "converted")
         return self.call(self.program.functions[callee.name], [*bound, *operands])
 
 
@@ -135,7 +151,9 @@ def _get_item(node: Node, operands: list[Any]) -> Any:
 def _switch(node: Node, operands: list[Any]) -> Any:
     condition, if_true, if_false = operands
     if isinstance(condition, Value):
-        raise ConversionError(f"{node.name} chooses by a tensor that is computed at run time; only constant conditions can be converted")
+        raise ConversionError(
+            f"{node.name} chooses by a tensor that is computed at run time; only constant conditions can be "
+            "converted")
     return if_true if bool(condition) else if_false
 
 
@@ -153,14 +171,16 @@ STRUCTURE = {
 
 def _look_up(values: dict[str, Any], name: str, where: str) -> Any:
     if name not in values:
-        raise ConversionError(f"{ascii_name(where)} refers to '{ascii_name(name)}', which is not in the file; it is damaged or cut off")
+        raise ConversionError(
+            f"{ascii_name(where)} refers to '{ascii_name(name)}', which is not in the file; it is damaged or cut "
+            "off")
     return values[name]
 
 
 def _check_type(node: Node, result: Any, type_: Type) -> None:
     """The type that ONNX infers must be the one that MindIR declares: an independent check of every handler."""
     if isinstance(result, tuple) and isinstance(type_, tuple):
-        for item, item_type in zip(result, type_):
+        for item, item_type in zip(result, type_, strict=False):
             _check_type(node, item, item_type)
     elif isinstance(result, Value | np.ndarray) and isinstance(type_, TensorType):
         found = TensorType(result.dtype, tuple(result.shape))

@@ -125,7 +125,8 @@ class OnnxGraph:
             self._users.setdefault(name, []).append(operator)
 
     def bypass(self, operator: Operator, name: str) -> bool:
-        """Lets the users of an operator's output read `name` instead and takes the operator out; False if its output must stay."""
+        """Lets the users of an operator's output read `name` instead and takes the operator out; False if its
+        output must stay."""
         if not self.replace(operator.outputs[0], name):
             return False
         self.remove(operator)
@@ -149,6 +150,7 @@ class OnnxGraph:
         old_producer = self._producers[output]
         old_producer.outputs[old_producer.outputs.index(output)] = self.unique(f"{output}.dropped")
         producer.outputs[producer.outputs.index(name)] = output
+        del self._producers[name]
         self._producers[output] = producer
         for operator in list(self.users(name)):
             for index, used in enumerate(operator.inputs):
@@ -203,4 +205,5 @@ class OnnxGraph:
 
 def _read_type(info: onnx.ValueInfoProto) -> TensorType:
     tensor = info.type.tensor_type
-    return TensorType(helper.tensor_dtype_to_np_dtype(tensor.elem_type), tuple(dim.dim_value for dim in tensor.shape.dim))
+    shape = tuple(dim.dim_value for dim in tensor.shape.dim)
+    return TensorType(helper.tensor_dtype_to_np_dtype(tensor.elem_type), shape)

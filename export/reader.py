@@ -20,8 +20,8 @@ def read_mindir(source: str | Path | bytes) -> Program:
     """Reads a MindIR file, or its bytes, with static shapes.
 
     Raises:
-        ConversionError: the file cannot be read (see `schema.load_model`), refers to what it does not hold, keeps its weights
-            elsewhere, has run-time shapes, or writes to its parameters.
+        ConversionError: the file cannot be read (see `schema.load_model`), refers to what it does not hold, keeps its
+            weights elsewhere, has run-time shapes, or writes to its parameters.
     """
     model, where = load_model(source)
     try:
@@ -89,10 +89,13 @@ class _ProgramReader:
     def _read_node(self, proto, aliases: dict[str, str]) -> Node:
         target = proto.op_type.removeprefix(PREFIX)
         if len(proto.output) != 1 or not proto.op_type.startswith(PREFIX):
-            raise ConversionError(f"{self.where} is damaged: a node of type '{proto.op_type}' with {len(proto.output)} outputs")
+            raise ConversionError(
+                f"{self.where} is damaged: a node of type '{proto.op_type}' with {len(proto.output)} "
+                "outputs")
         primitive = self.primitives.get(target)
         scope = readable_scope(proto.domain)
-        type_ = next((read_type(a, f"{self.where}: {scope or proto.output[0]}") for a in proto.attribute if a.name == "shape"), None)
+        place = f"{self.where}: {scope or proto.output[0]}"
+        type_ = next((read_type(a, place) for a in proto.attribute if a.name == "shape"), None)
         return Node(
             primitive=primitive.op_type if primitive else "",
             callee="" if primitive else aliases.get(target, target),
@@ -107,14 +110,18 @@ class _ProgramReader:
         defined = {*self.known, *inputs}
         for node in nodes:
             # A value of an enclosing graph may be used in a sub-graph, so only the main graph is complete in itself.
-            unknown = [name for name in (*node.operands, *([node.callee] if node.callee else [])) if name not in defined]
+            unknown = [name for name in (*node.operands, node.callee) if name and name not in defined]
             if unknown and graph == self.model.graph.name:
-                raise ConversionError(f"{self.where} is damaged or cut off: {node.name} refers to '{unknown[0]}', which is not in the file")
+                raise ConversionError(
+                    f"{self.where} is damaged or cut off: {node.name} refers to '{unknown[0]}', which is not in the "
+                    "file")
             if node.output in defined:
                 raise ConversionError(f"{self.where} is damaged: '{node.output}' is defined twice")
             defined.add(node.output)
         if not outputs or any(name not in defined for name in outputs):
-            raise ConversionError(f"{self.where} is damaged or cut off: the outputs of graph '{graph}' are not in the file")
+            raise ConversionError(
+                f"{self.where} is damaged or cut off: the outputs of graph '{graph}' are not in the "
+                "file")
 
     def _drop_unused(self, nodes: list[Node], outputs: list[str]) -> list[Node]:
         used, kept = set(outputs), []
@@ -124,8 +131,9 @@ class _ProgramReader:
                 used.add(node.callee)
                 kept.append(node)
             elif node.primitive.startswith(WRITERS):
-                raise ConversionError(f"{node.name} writes to a value that it does not return, which a graph for inference cannot; "
-                                      "assign the result instead of updating in place, and call set_train(False)")
+                raise ConversionError(
+                    f"{node.name} writes to a value that it does not return, which a graph for inference cannot; "
+                    "assign the result instead of updating in place, and call set_train(False)")
         return kept[::-1]
 
 

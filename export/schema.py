@@ -1,7 +1,7 @@
 """The MindIR container: protobuf messages built at run time from a table of the fields that the reader needs.
 
-MindSpore ships the schema only inside its own package, whose import costs seconds. Names and numbers below are facts of the
-format (mind_ir, MindSpore 2.x); fields that are not listed are skipped by protobuf.
+MindSpore ships the schema only inside its own package, whose import costs seconds. Names and numbers below are facts of
+the format (mind_ir, MindSpore 2.x); fields that are not listed are skipped by protobuf.
 """
 
 from pathlib import Path
@@ -16,7 +16,8 @@ NEWEST_VERSION = 3
 ENCRYPTION_MAGIC = bytes.fromhex("d85e3a7f")
 """The first bytes of each block of a file that was exported with `enc_key`."""
 
-# Message -> field -> (number, type); a trailing * is a repeated field, a capital letter another message. Enums travel as int32.
+# Message -> field -> (number, type); a trailing * is a repeated field, a capital letter another message. Enums travel
+# as int32.
 MESSAGES = {
     "ExternalData": {"location": (1, "string"), "offset": (2, "int64"), "length": (3, "int64")},
     "Tensor": {
@@ -37,11 +38,10 @@ MESSAGES = {
         "node": (1, "Node*"), "name": (2, "string"), "parameter": (3, "Tensor*"), "input": (5, "ValueInfo*"),
         "output": (6, "ValueInfo*"),
     },
-    "Primitive": {"name": (1, "string"), "op_type": (2, "string"), "attribute": (3, "Attribute*"), "prim_type": (5, "int32")},
+    "Primitive": {"name": (1, "string"), "op_type": (2, "string"), "attribute": (3, "Attribute*")},
     "Model": {
-        "ir_version": (1, "string"), "producer_name": (2, "string"), "model_version": (5, "string"), "graph": (7, "Graph"),
-        "functions": (8, "Graph*"), "little_endian": (10, "bool"), "primitives": (12, "Primitive*"),
-        "mind_ir_version": (13, "int64"),
+        "ir_version": (1, "string"), "graph": (7, "Graph"), "functions": (8, "Graph*"),
+        "little_endian": (10, "bool"), "primitives": (12, "Primitive*"), "mind_ir_version": (13, "int64"),
     },
 }
 
@@ -66,7 +66,8 @@ def _build_classes() -> dict[str, type]:
         file.message_type.add(name=message_name, field=[_describe(name, *rest) for name, rest in fields.items()])
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"msnoah.mindir.{name}")) for name in MESSAGES}
+    descriptors = {name: pool.FindMessageTypeByName(f"msnoah.mindir.{name}") for name in MESSAGES}
+    return {name: message_factory.GetMessageClass(descriptor) for name, descriptor in descriptors.items()}
 
 
 CLASSES = _build_classes()
@@ -77,7 +78,8 @@ def load_model(source: str | Path | bytes) -> tuple[message.Message, str]:
     """Parses a MindIR file, or its bytes; returns the Model message and a word for the source in error messages.
 
     Raises:
-        ConversionError: the file is missing, empty, encrypted, damaged, cut off, no MindIR, or newer than `NEWEST_VERSION`.
+        ConversionError: the file is missing, empty, encrypted, damaged, cut off, no MindIR, or newer than
+            `NEWEST_VERSION`.
     """
     data, where = _read_bytes(source)
     if not data:
@@ -104,10 +106,14 @@ def _read_bytes(source: str | Path | bytes) -> tuple[bytes, str]:
 
 def _check_header(model: message.Message, where: str) -> None:
     if not model.ir_version or not model.HasField("graph"):
-        raise ConversionError(f"{where} is no MindIR file: it has no version and graph of one; expected the output of ms.export")
+        raise ConversionError(
+            f"{where} is no MindIR file: it has no version and graph of one; expected the output of "
+            "ms.export")
     if not model.mind_ir_version:
         raise ConversionError(f"{where} is cut off, or older than MindSpore 2.3: it names no mind_ir_version")
     if not 0 < model.mind_ir_version <= NEWEST_VERSION:
-        raise ConversionError(f"{where} has MindIR version {model.mind_ir_version}; this release reads up to {NEWEST_VERSION}")
+        raise ConversionError(
+            f"{where} has MindIR version {model.mind_ir_version}; this release reads up to "
+            f"{NEWEST_VERSION}")
     if not model.little_endian:
         raise ConversionError(f"{where} was written on a big-endian machine; export it on a little-endian one")

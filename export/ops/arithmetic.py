@@ -1,4 +1,5 @@
-"""Element-wise arithmetic, in all its spellings: tensor with tensor, tensor with number, in place, and with a factor alpha."""
+"""Element-wise arithmetic, in all its spellings: tensor with tensor, tensor with number, in place, and with a
+factor alpha."""
 
 from typing import Any
 
@@ -8,14 +9,16 @@ from msnoah.export.graph import Value
 from msnoah.export.ops.table import Const, handles
 
 UNARY = {
-    "Abs": "Abs", "Neg": "Neg", "Exp": "Exp", "Log": "Log", "Sqrt": "Sqrt", "Reciprocal": "Reciprocal", "Sin": "Sin", "Cos": "Cos",
-    "Erf": "Erf", "Floor": "Floor", "Ceil": "Ceil", "Sign": "Sign", "LogicalNot": "Not", "Atan": "Atan", "Tan": "Tan",
+    "Abs": "Abs", "Neg": "Neg", "Exp": "Exp", "Log": "Log", "Sqrt": "Sqrt", "Reciprocal": "Reciprocal",
+    "Sin": "Sin", "Cos": "Cos", "Erf": "Erf", "Floor": "Floor", "Ceil": "Ceil",
+    "Sign": "Sign", "LogicalNot": "Not", "Atan": "Atan", "Tan": "Tan",
 }
 """MindIR primitives of one tensor that have an ONNX operator of the same meaning."""
 
 BINARY = {
     "Add": ("Add",), "Sub": ("Sub",), "Mul": ("Mul", "Muls", "InplaceMul", "InplaceMuls"),
-    "Div": ("Div", "Divs", "RealDiv", "InplaceDiv", "InplaceDivs"), "Pow": ("Pow", "PowTensorScalar", "PowScalarTensor"),
+    "Div": ("Div", "Divs", "RealDiv", "InplaceDiv", "InplaceDivs"),
+    "Pow": ("Pow", "PowTensorScalar", "PowScalarTensor"),
     "Max": ("Maximum",), "Min": ("Minimum",), "And": ("LogicalAnd",), "Or": ("LogicalOr",),
     "Equal": ("Equal", "EqScalar"), "Greater": ("Greater",), "Less": ("Less", "LessScalar"),
     "GreaterOrEqual": ("GreaterEqual",), "LessOrEqual": ("LessEqual",),
@@ -24,7 +27,8 @@ BINARY = {
 
 
 def promote(g, x: Any, y: Any) -> tuple[Any, Any]:
-    """Both operands as tensors of one element type; a Python number takes the tensor's, or float32 if it has a fraction."""
+    """Both operands as tensors of one element type; a Python number takes the tensor's, or float32 if it has a
+    fraction."""
     types = [operand.dtype for operand in (x, y) if isinstance(operand, Value | np.ndarray)]
     fraction = any(isinstance(operand, float) for operand in (x, y))
     dtype = np.result_type(*types) if types else np.dtype(np.float32 if fraction else np.int64)

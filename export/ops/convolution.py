@@ -7,15 +7,20 @@ from msnoah.export.ops.table import Const, as_tuple, handles
 
 
 def last(values, rank: int) -> tuple[int, ...]:
-    """The sizes along the spatial axes, of a value written once for all axes, for each, or with batch and channel in front."""
+    """The sizes along the spatial axes, of a value written once for all axes, for each, or with batch and channel
+    in front."""
     sizes = as_tuple(values)
     return sizes * rank if len(sizes) == 1 else sizes[-rank:]
 
 
-def same_padding(sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> list[int]:
+Sizes = Sequence[int]
+
+
+def same_padding(sizes: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes) -> list[int]:
     """Padding of mode 'same', (befores, afters): the output has ceil(size / stride), the odd element goes after."""
     totals = [
-        max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0) for size, k, s, d in zip(sizes, kernel, stride, dilation)]
+        max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
+        for size, k, s, d in zip(sizes, kernel, stride, dilation, strict=True)]
     return [total // 2 for total in totals] + [total - total // 2 for total in totals]
 
 
@@ -32,13 +37,17 @@ def paddings(g, mode: str, given, sizes, kernel, stride, dilation) -> list[int]:
 
 
 @handles("Conv2D")
-def conv2d(g, x, weight, *, pad_mode: Const, pad_list: Const, stride: Const, dilation: Const, group: Const, format: Const = "NCHW"):
+def conv2d(
+    g, x, weight,
+    *, pad_mode: Const, pad_list: Const, stride: Const, dilation: Const, group: Const, format: Const = "NCHW",
+):
     return _convolve(g, 2, x, weight, pad_mode, pad_list, stride, dilation, group, format)
 
 
 @handles("Conv3D")
 def conv3d(
-    g, x, weight, *, pad_mode: Const, pad_list: Const, strides: Const, dilations: Const, groups: Const = 1, format: Const = "NCDHW",
+    g, x, weight,
+    *, pad_mode: Const, pad_list: Const, strides: Const, dilations: Const, groups: Const = 1, format: Const = "NCDHW",
 ):
     return _convolve(g, 3, x, weight, pad_mode, pad_list, strides, dilations, groups, format)
 
@@ -49,4 +58,5 @@ def _convolve(g, rank: int, x, weight, pad_mode, pad_list, stride, dilation, gro
     kernel, stride, dilation = weight.shape[2:], last(stride, rank), last(dilation, rank)
     pads = paddings(g, pad_mode, pad_list, x.shape[2:], kernel, stride, dilation)
     return g.op(
-        "Conv", x, weight, kernel_shape=list(kernel), strides=list(stride), dilations=list(dilation), pads=pads, group=group)
+        "Conv", x, weight,
+        kernel_shape=list(kernel), strides=list(stride), dilations=list(dilation), pads=pads, group=group)

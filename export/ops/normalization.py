@@ -8,7 +8,10 @@ from msnoah.export.ops.table import Const, as_tuple, handles
 
 
 @handles("BatchNorm")
-def batch_norm(g, x, gamma, beta, mean, variance, is_training: Const = False, epsilon: Const = 1e-5, momentum: Const = 0.1, data_format: Const = 0):
+def batch_norm(
+    g, x, gamma, beta, mean, variance,
+    is_training: Const = False, epsilon: Const = 1e-5, momentum: Const = 0.1, data_format: Const = 0,
+):
     """gamma (x - mean) / sqrt(variance + epsilon) + beta, along axis 1."""
     if is_training:
         raise ConversionError(f"{g.scope}: BatchNorm is in training mode; call set_train(False) before the export")
@@ -22,7 +25,9 @@ def layer_norm(g, x, gamma, beta, begin_norm_axis: Const = 1, begin_params_axis:
     """Normalises over all axes from begin_norm_axis on; also returns mean and variance, which ONNX does not."""
     rank = len(x.shape)
     if len(gamma.shape) != rank - begin_norm_axis % rank or begin_norm_axis % rank != begin_params_axis % rank:
-        raise ConversionError(f"{g.scope}: LayerNorm normalises from axis {begin_norm_axis} with parameters from axis {begin_params_axis}; use one axis")
+        raise ConversionError(
+            f"{g.scope}: LayerNorm normalises from axis {begin_norm_axis} with parameters from axis "
+            f"{begin_params_axis}; use one axis")
     return (g.op("LayerNormalization", x, gamma, beta, axis=begin_norm_axis, epsilon=float(epsilon)), None, None)
 
 

@@ -6,7 +6,6 @@ from msnoah.errors import ConversionError
 from msnoah.export.ops.convolution import last, paddings
 from msnoah.export.ops.table import Const, as_tuple, handles
 
-
 PAD_MODES = ("pad", "same", "valid")
 """Pad mode by the number that function primitives carry."""
 
@@ -36,15 +35,21 @@ def average_pool_2d(
     count_include_pad: Const = True, divisor_override: Const = None,
 ):
     if divisor_override is not None:
-        raise ConversionError(f"{g.scope}: average pooling with divisor_override {divisor_override} has no ONNX form here")
+        raise ConversionError(
+            f"{g.scope}: average pooling with divisor_override {divisor_override} has no ONNX form "
+            "here")
     kernel = last(kernel_size, 2)
     return g.op(
-        "AveragePool", x, kernel_shape=list(kernel), strides=list(last(stride or kernel, 2)), pads=[*last(padding, 2)] * 2,
+        "AveragePool", x,
+        kernel_shape=list(kernel), strides=list(last(stride or kernel, 2)), pads=[*last(padding, 2)] * 2,
         ceil_mode=int(ceil_mode), count_include_pad=int(count_include_pad))
 
 
 @handles("MaxPool3DWithArgmax")
-def max_pool_3d(g, x, *, ksize: Const, strides: Const, pads: Const, dilation: Const = (1, 1, 1), ceil_mode: Const = False, format: Const = "NCDHW"):
+def max_pool_3d(
+    g, x, *, ksize: Const, strides: Const, pads: Const, dilation: Const = (1, 1, 1), ceil_mode: Const = False,
+    format: Const = "NCDHW",
+):
     """Also returns the positions, which ONNX numbers otherwise."""
     y = g.op(
         "MaxPool", x, kernel_shape=list(last(ksize, 3)), strides=list(last(strides, 3)), pads=[*last(pads, 3)] * 2,
@@ -62,9 +67,11 @@ def adaptive_average_pool(g, x, *, output_size: Const):
 def adaptive_average_pool_to(g, x, output_size: Const):
     """(B, C, H, W) -> (B, C, *output_size), for sizes that divide H and W."""
     target = g.type.shape[-2:]
-    if any(size % out for size, out in zip(x.shape[-2:], target)):
-        raise ConversionError(f"{g.scope}: adaptive pooling of {x.shape[-2:]} to {target}; only divisors have an ONNX form here")
-    kernel = [size // out for size, out in zip(x.shape[-2:], target)]
+    if any(size % out for size, out in zip(x.shape[-2:], target, strict=True)):
+        raise ConversionError(
+            f"{g.scope}: adaptive pooling of {x.shape[-2:]} to {target}; only divisors have an ONNX form "
+            "here")
+    kernel = [size // out for size, out in zip(x.shape[-2:], target, strict=True)]
     return g.op("AveragePool", x, kernel_shape=kernel, strides=kernel)
 
 
@@ -75,7 +82,8 @@ def _resize(g, x, size, mode: str, transformation: str, **attributes):
 
 @handles("ResizeLinear1D")
 def resize_linear_1d(g, x, size: Const, coordinate_transformation_mode: Const = 1):
-    """(B, C, L) -> (B, C, size). As two gathers and a weighted sum with known weights: exact, and fast in every runtime."""
+    """(B, C, L) -> (B, C, size). As two gathers and a weighted sum with known weights: exact, and fast in every
+    runtime."""
     rows = x.shape[-1]
     target = as_tuple(size)[0]
     position = _positions(g, rows, target, coordinate_transformation_mode)

@@ -7,7 +7,8 @@ from msnoah.export.ops.arithmetic import cast
 from msnoah.export.ops.table import Const, as_tuple, handles
 
 TYPE_IDS = {
-    30: np.bool_, 32: np.int8, 33: np.int16, 34: np.int32, 35: np.int64, 37: np.uint8, 38: np.uint16, 39: np.uint32, 40: np.uint64,
+    30: np.bool_, 32: np.int8, 33: np.int16, 34: np.int32, 35: np.int64, 37: np.uint8, 38: np.uint16, 39: np.uint32, 40:
+        np.uint64,
     42: np.float16, 43: np.float32, 44: np.float64,
 }
 """Element type by MindSpore's TypeId, which `dtype` arguments carry."""
@@ -125,24 +126,25 @@ def chunk(g, x, chunks: Const, axis: Const = 0):
 
 def slice_axes(g, x, ranges: dict[int, tuple[int, int, int]]):
     """x[begin:end:step] along some axes, {axis: (begin, end, step)}; whole axes are left out."""
-    cut = {axis: r for axis, r in ranges.items() if len(range(x.shape[axis])[slice(*_bounds(r))]) != x.shape[axis] or r[2] != 1}
+    cut = {axis: r for axis, r in ranges.items() if r[2] != 1 or _length(x.shape[axis], r) != x.shape[axis]}
     if not cut:
         return x
-    begins, ends, steps = zip(*cut.values())
+    begins, ends, steps = zip(*cut.values(), strict=True)
     return g.op("Slice", x, g.ints(*begins), g.ints(*ends), g.ints(*cut), g.ints(*steps))
 
 
-def _bounds(range_: tuple[int, int, int]) -> tuple[int, int | None, int]:
-    begin, end, step = range_
-    return begin, (None if step < 0 and end < -(1 << 31) else end), step
+def _length(size: int, range_: tuple[int, int, int]) -> int:
+    return len(range(size)[slice(*range_)])
 
 
 @handles("StridedSlice")
 def strided_slice(
     g, x, begin: Const, end: Const, strides: Const,
-    begin_mask: Const = 0, end_mask: Const = 0, ellipsis_mask: Const = 0, new_axis_mask: Const = 0, shrink_axis_mask: Const = 0,
+    begin_mask: Const = 0, end_mask: Const = 0, ellipsis_mask: Const = 0, new_axis_mask: Const = 0,
+    shrink_axis_mask: Const = 0,
 ):
-    """x[begin:end:strides], where bit i of a mask says what entry i means: an open end, an ellipsis, a new axis, or one index."""
+    """x[begin:end:strides], where bit i of a mask says what entry i means: an open end, an ellipsis, a new axis, or
+    one index."""
     entries = list(zip(as_tuple(begin), as_tuple(end), as_tuple(strides), strict=True))
     axis, ranges, dropped, added, rank = 0, {}, [], [], 0
     for bit, (first, last, step) in enumerate(entries):
@@ -183,7 +185,7 @@ def _reshape_axes(g, x, ranges, dropped: list[int], added: list[int]):
 
 @handles("Slice")
 def slice_by_size(g, x, begin: Const, size: Const):
-    spans = zip(as_tuple(begin), as_tuple(size))
+    spans = zip(as_tuple(begin), as_tuple(size), strict=True)
     return slice_axes(g, x, {a: (b, x.shape[a] if s == -1 else b + s, 1) for a, (b, s) in enumerate(spans)})
 
 
@@ -211,14 +213,16 @@ def reverse(g, x, axis: Const):
 def tile(g, x, repeats: Const):
     repeats = as_tuple(repeats)
     shape = (*[1] * (len(repeats) - len(x.shape)), *x.shape)
-    return g.op("Tile", reshape(g, x, shape) if shape != x.shape else x, g.ints(*[1] * (len(shape) - len(repeats)), *repeats))
+    x = reshape(g, x, shape) if shape != x.shape else x
+    return g.op("Tile", x, g.ints(*[1] * (len(shape) - len(repeats)), *repeats))
 
 
 @handles("BroadcastTo", "BroadcastToView")
 def broadcast_to(g, x, shape: Const):
     shape = as_tuple(shape)
     sizes = (*[1] * (len(shape) - len(x.shape)), *x.shape)
-    return g.op("Expand", x, g.ints(*[size if target == -1 else target for target, size in zip(shape, sizes)]))
+    full = [size if target == -1 else target for target, size in zip(shape, sizes, strict=True)]
+    return g.op("Expand", x, g.ints(*full))
 
 
 @handles("RepeatInterleaveInt")
@@ -250,14 +254,15 @@ def cast_to(g, x, dtype: Const):
 @handles("Pad")
 def pad(g, x, *, paddings: Const):
     """Zeros around x; paddings ((before, after), ...) by axis."""
-    befores, afters = zip(*paddings)
+    befores, afters = zip(*paddings, strict=True)
     return g.op("Pad", x, g.ints(*befores, *afters), g.like(0, x))
 
 
 @handles("PadV3")
 def pad_v3(g, x, paddings: Const, value=None, *, mode: Const = "constant", paddings_contiguous: Const = True):
     """paddings run from the last axis to the first: (before, after, before, after, ...)."""
-    pairs = np.array(as_tuple(paddings)).reshape(-1, 2) if paddings_contiguous else np.array(as_tuple(paddings)).reshape(2, -1).T
+    numbers = np.array(as_tuple(paddings))
+    pairs = numbers.reshape(-1, 2) if paddings_contiguous else numbers.reshape(2, -1).T
     full = np.zeros((len(x.shape), 2), np.int64)
     full[len(full) - len(pairs):] = pairs[::-1]
     operator_mode = {"constant": "constant", "reflect": "reflect", "edge": "edge", "circular": "wrap"}[mode]

@@ -4,10 +4,11 @@
     def reduce_mean(g, x, axis: Const, keep_dims: Const):
         return ...
 
-Positional parameters are the inputs of the primitive in MindIR order; keyword-only ones are attributes of a classic primitive,
-by MindIR name. A parameter annotated `Const` must be known at export and arrives as a Python value. The others arrive as a `Value`
-(known only at run time), a numpy array (a parameter or constant), a Python number, or a tuple of those. The handler builds its result with
-`g.op(...)` and returns it: one value, or a tuple of them for a primitive with several outputs (None for one that ONNX has not).
+Positional parameters are the inputs of the primitive in MindIR order; keyword-only ones are attributes of a classic
+primitive, by MindIR name. A parameter annotated `Const` must be known at export and arrives as a Python value. The
+others arrive as a `Value` (known only at run time), a numpy array (a parameter or constant), a Python number, or a
+tuple of those. The handler builds its result with `g.op(...)` and returns it: one value, or a tuple of them for a
+primitive with several outputs (None for one that ONNX has not).
 """
 
 import inspect
@@ -22,7 +23,8 @@ from msnoah.export.graph import Node, Unreadable, Value
 
 
 class Const:
-    """Annotation of a handler's parameter: known at export, given as int, float, bool, str, None, tuple or numpy array."""
+    """Annotation of a handler's parameter: known at export, given as int, float, bool, str, None, tuple or numpy
+    array."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,22 @@ class Handler:
         """Binds operands and attributes, and calls the function.
 
         Raises:
-            ConversionError: too many or too few operands, a missing attribute, or a `Const` that is known only at run time.
+            ConversionError: too many or too few operands, a missing attribute, or a `Const` that is known only at run
+                time.
         """
         needed = sum(p.default is p.empty for p in self.inputs)
         if not needed <= len(operands) <= len(self.inputs):
             names = ", ".join(p.name for p in self.inputs)
-            raise ConversionError(f"{node.name} has {len(operands)} inputs; this release knows {node.primitive} as ({names})")
-        for parameter, operand in zip(self.inputs, operands):
+            raise ConversionError(
+                f"{node.name} has {len(operands)} inputs; this release knows {node.primitive} as "
+                f"({names})")
+        for parameter, operand in zip(self.inputs, operands, strict=False):
             _check_operand(node, parameter, operand)
         for parameter in self.inputs[len(operands):]:
             if parameter.name in node.attributes:
-                raise ConversionError(f"{node.name} has '{parameter.name}' as an attribute; this release knows it as an input of {node.primitive}")
+                raise ConversionError(
+                    f"{node.name} has '{parameter.name}' as an attribute; this release knows it as an input of "
+                    f"{node.primitive}")
         return self.function(g, *operands, **dict(self._bind_attributes(node)))
 
     def _bind_attributes(self, node: Node):
@@ -75,7 +82,9 @@ def handles(*primitives: str) -> Callable:
         for primitive in primitives:
             if primitive in HANDLERS:
                 first = HANDLERS[primitive].function
-                raise ConversionError(f"{primitive} has a handler already, {first.__module__}.{first.__name__}; remove one of them")
+                raise ConversionError(
+                    f"{primitive} has a handler already, {first.__module__}.{first.__name__}; remove one of "
+                    "them")
             HANDLERS[primitive] = Handler.of(function)
         return function
     return register
@@ -83,7 +92,9 @@ def handles(*primitives: str) -> Callable:
 
 def _check_operand(node: Node, parameter: inspect.Parameter, operand: Any) -> None:
     if parameter.annotation is Const and _holds(operand, Value):
-        raise ConversionError(f"{node.name}: '{parameter.name}' is computed at run time; {node.primitive} can be converted only if it is constant")
+        raise ConversionError(
+            f"{node.name}: '{parameter.name}' is computed at run time; {node.primitive} can be converted only if it "
+            "is constant")
     if _holds(operand, Unreadable):
         raise ConversionError(f"{node.name}: '{parameter.name}' is a constant of a kind that has no ONNX form")
 

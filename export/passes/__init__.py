@@ -1,4 +1,5 @@
-"""Clean-ups of an ONNX graph, one function a file. Each takes the graph, edits it, and says whether it changed anything."""
+"""Clean-ups of an ONNX graph, one function a file. Each takes the graph, edits it, and says whether it changed
+anything."""
 
 from msnoah.export.onnx_graph import OnnxGraph
 from msnoah.export.passes.constant_adds import merge_constant_adds

@@ -1,10 +1,11 @@
 """Two constants added one after the other."""
 
-from msnoah.export.onnx_graph import Operator, OnnxGraph
+from msnoah.export.onnx_graph import OnnxGraph, Operator
 
 
 def merge_constant_adds(graph: OnnxGraph) -> bool:
-    """(x + b) + c -> x + (b + c), if x + b has no other user and b + c has no more elements than the larger of the two."""
+    """(x + b) + c -> x + (b + c), if x + b has no other user and b + c has no more elements than the larger of the
+    two."""
     changed = False
     for operator in graph.operators:
         outer = split_constant(graph, operator)

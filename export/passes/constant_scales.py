@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from msnoah.export.onnx_graph import Operator, OnnxGraph
+from msnoah.export.onnx_graph import OnnxGraph, Operator
 from msnoah.export.passes.constant_adds import split_constant
 
 
@@ -10,8 +10,8 @@ def merge_constant_scales(graph: OnnxGraph) -> bool:
     """Takes a factor s, a scalar or one number a column, into the matrix W.
 
     After the product:  (x W + b) s = x (W diag(s)) + b s.
-    Before the product: (x s) W = x (diag(s) W), where x s has no other user. The factor 1/2 that ends a GELU stays: ONNX Runtime runs
-    the whole pattern as one kernel.
+    Before the product: (x s) W = x (diag(s) W), where x s has no other user. The factor 1/2 that ends a GELU stays:
+    ONNX Runtime runs the whole pattern as one kernel.
     """
     return any([_merge(graph, operator) for operator in graph.operators.copy() if operator.op_type == "Mul"])
 
@@ -51,13 +51,15 @@ def _merge_before(graph: OnnxGraph, operator: Operator, x: str, scale: np.ndarra
 
 
 def _ends_gelu(graph: OnnxGraph, x: str) -> bool:
-    sums = [graph.producer(name) for name in getattr(graph.producer(x), "inputs", ())]
-    parts = [graph.producer(name) for operator in sums if operator and operator.op_type == "Add" for name in operator.inputs]
+    factors = [graph.producer(name) for name in getattr(graph.producer(x), "inputs", ())]
+    sums = [factor for factor in factors if factor and factor.op_type == "Add"]
+    parts = [graph.producer(name) for operator in sums for name in operator.inputs]
     return any(part and part.op_type in ("Erf", "Tanh") for part in parts)
 
 
 def _has_matrix(graph: OnnxGraph, product: Operator) -> bool:
-    return product.op_type == "MatMul" and product.inputs[1] in graph.constants and len(graph.shape(product.inputs[1])) == 2
+    matrix = product.inputs[1] if product.op_type == "MatMul" else ""
+    return matrix in graph.constants and len(graph.shape(matrix)) == 2
 
 
 def _scaled(graph: OnnxGraph, name: str, scale: np.ndarray) -> str:

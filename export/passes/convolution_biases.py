@@ -1,6 +1,6 @@
 """A constant added to each channel of a convolution."""
 
-from msnoah.export.onnx_graph import Operator, OnnxGraph
+from msnoah.export.onnx_graph import OnnxGraph, Operator
 from msnoah.export.passes.constant_adds import split_constant
 
 

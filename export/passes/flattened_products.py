@@ -3,15 +3,15 @@
 import numpy as np
 
 from msnoah.export.graph import TensorType
-from msnoah.export.onnx_graph import Operator, OnnxGraph
+from msnoah.export.onnx_graph import OnnxGraph, Operator
 from msnoah.export.passes.constant_adds import split_constant
 
 
 def unflatten_products(graph: OnnxGraph) -> bool:
     """Reshape(Reshape(x, (-1, K)) W + b, s) without one of the two Reshapes.
 
-    A matrix product and the addition of one number a column work on the last axis alone, and a Reshape depends only on the order of the
-    elements, which flattening the leading axes keeps. So, for W of shape (K, L):
+    A matrix product and the addition of one number a column work on the last axis alone, and a Reshape depends only on
+    the order of the elements, which flattening the leading axes keeps. So, for W of shape (K, L):
 
         Reshape(x W + b, s)                      if x has shape (..., K)
         Reshape(x, (*s[:-1], K)) W + b           if s ends with L

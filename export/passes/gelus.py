@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 
-from msnoah.export.onnx_graph import Operator, OnnxGraph
+from msnoah.export.onnx_graph import OnnxGraph, Operator
 from msnoah.export.passes.constant_adds import split_constant
 
 
 def merge_gelus(graph: OnnxGraph) -> bool:
-    """x (1 + erf(x / sqrt 2)) / 2, with its factors in any order, as one operator where there is one (operator set 20 and newer).
+    """x (1 + erf(x / sqrt 2)) / 2, with its factors in any order, as one operator where there is one (operator set 20
+    and newer).
 
     Below that the arithmetic stays as it is: ONNX Runtime recognises it.
     """

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from msnoah.export.onnx_graph import Operator, OnnxGraph
+from msnoah.export.onnx_graph import OnnxGraph, Operator
 
 
 def remove_identities(graph: OnnxGraph) -> bool:
-    """Removes Identity, a Reshape or Expand to the same shape, a Transpose in order, a Cast to the same type, x + 0, x - 0, x * 1, x / 1."""
+    """Removes Identity, a Reshape or Expand to the same shape, a Transpose in order, a Cast to the same type, x +
+    0, x - 0, x * 1, x / 1."""
     changed = False
     for operator in graph.operators.copy():
         changed = _returns_first_input(graph, operator) and graph.bypass(operator, operator.inputs[0]) or changed

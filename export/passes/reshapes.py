@@ -9,7 +9,8 @@ SHAPE_ONLY = {"Reshape", "Squeeze", "Unsqueeze", "Flatten"}
 
 
 def merge_reshapes(graph: OnnxGraph) -> bool:
-    """Reshape(f(x), s) -> Reshape(x, s), where f keeps the elements in order: a reshape depends on nothing but that order."""
+    """Reshape(f(x), s) -> Reshape(x, s), where f keeps the elements in order: a reshape depends on nothing but that
+    order."""
     changed = False
     for operator in graph.operators:
         if operator.op_type not in SHAPE_ONLY:

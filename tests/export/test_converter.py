@@ -46,7 +46,11 @@ class Block(nn.Cell):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.norm1, self.attn = nn.LayerNorm((width,), epsilon=1e-6), Attention(width, heads)
-        self.norm2, self.fc1, self.fc2 = nn.LayerNorm((width,), epsilon=1e-6), nn.Dense(width, 2 * width), nn.Dense(2 * width, width)
+        self.norm2, self.fc1, self.fc2 = (
+            nn.LayerNorm((width,), epsilon=1e-6),
+            nn.Dense(width, 2 * width),
+            nn.Dense(2 * width, width),
+        )
         self.act = nn.GELU(approximate=False)
 
     def construct(self, x):
@@ -80,7 +84,7 @@ def export(cell: nn.Cell, folder, *inputs: np.ndarray) -> bytes:
 
 def run(model: onnx.ModelProto, *inputs: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    return session.run(None, {info.name: x for info, x in zip(session.get_inputs(), inputs)})[0]
+    return session.run(None, {info.name: x for info, x in zip(session.get_inputs(), inputs, strict=True)})[0]
 
 
 def operators(model: onnx.ModelProto) -> list[str]:
@@ -113,7 +117,7 @@ def test_what_is_known_ends_in_initializers(transformer):
         assert any(name and name not in names for name in node.input), f"{node.name} computes with constants alone"
     products = [node for node in model.graph.node if node.op_type == "MatMul" and {*node.input} & names]
     assert len(products) == 2 * 4 + 1 and all(node.input[1] in names for node in products)
-    assert operators(model).count("Reshape") == 1 + 2 * 2   # patches, heads apart, heads together
+    assert operators(model).count("Reshape") == 1 + 2 * 2  # patches, heads apart, heads together
 
 
 def test_runtime_recognises_gelu_and_layer_norm(transformer, tmp_path):
@@ -180,7 +184,10 @@ class MixesBatch(nn.Cell):
         return x + self.table[: x.shape[0]]
 
 
-@pytest.mark.parametrize("cell,message", [(DividesByBatch, "Mul: input 1"), (BranchesOnBatch, "Relu: Relu at batch 2 is Exp"), (MixesBatch, "Add: input 1")])
+@pytest.mark.parametrize(
+    "cell,message",
+    [(DividesByBatch, "Mul: input 1"), (BranchesOnBatch, "Relu: Relu at batch 2 is Exp"), (MixesBatch, "Add: input 1")],
+)
 def test_what_depends_on_the_batch_otherwise_is_refused(cell, message, tmp_path):
     models = [mindir_to_onnx(export(cell(), tmp_path, normal(n, 4))) for n in (2, 3)]
     with pytest.raises(ConversionError, match=message):

@@ -16,7 +16,7 @@ def merge_reshapes(graph: OnnxGraph) -> bool:
         if operator.op_type not in SHAPE_ONLY:
             continue
         inner = graph.producer(operator.inputs[0])
-        if inner is None or inner.op_type not in SHAPE_ONLY or graph.only_user(inner.outputs[0]) is None:
+        if inner is None or inner.op_type not in SHAPE_ONLY:
             continue
         shape = np.array(graph.shape(operator.outputs[0]), np.int64)
         if not shape.size or 0 in shape:

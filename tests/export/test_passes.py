@@ -91,7 +91,7 @@ ROWS = [
     ),
     (
         "transposes",
-        [("Transpose", "x", "a", {"perm": [2, 0, 1]}), ("Transpose", "a", "y", {"perm": [2, 0, 1]})],
+        [("Transpose", "x", "a", {"perm": [2, 0, 1]}), ("Transpose", "a", "y", {"perm": [0, 2, 1]})],
         {},
         "y",
         "Transpose",

@@ -214,12 +214,13 @@ def _integers(text: str) -> list[int]:
 
 
 def _print_record(record, arguments: Arguments, text: str | None = None) -> None:
-    if arguments.json:
-        print(json.dumps(record, indent=2))
-    elif text is not None:
-        print(text)
-    else:
-        print("\n".join(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}" for key, value in record.items()))
+    print(json.dumps(record, indent=2) if arguments.json else text if text is not None else _lines(record))
+
+
+def _lines(record: dict) -> str:
+    """One line a figure; tables inside the record, such as a confusion matrix, are left to --json."""
+    figures = {key: value for key, value in record.items() if not isinstance(value, (list, dict))}
+    return "\n".join(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}" for key, value in figures.items())
 
 
 def _version() -> str:

@@ -11,7 +11,10 @@ from msnoah.export.passes.expands import remove_expands
 from msnoah.export.passes.flattened_products import unflatten_products
 from msnoah.export.passes.gelus import merge_gelus
 from msnoah.export.passes.identities import remove_identities
+from msnoah.export.passes.offsets import defer_offsets
 from msnoah.export.passes.reshapes import merge_reshapes
+from msnoah.export.passes.split_products import split_products
+from msnoah.export.passes.token_reorderings import gather_rows
 from msnoah.export.passes.transposes import merge_transposes
 
 PASSES = (
@@ -20,10 +23,13 @@ PASSES = (
     unflatten_products,
     merge_reshapes,
     merge_transposes,
+    gather_rows,
+    split_products,
     merge_gelus,
     merge_convolution_biases,
     merge_constant_adds,
     merge_constant_scales,
+    defer_offsets,
     remove_dead_code,
     merge_duplicate_constants,
 )

@@ -1,0 +1,181 @@
+"""Passes that give a network the form that runs fastest: what they change, what they must leave, equal numbers."""
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from msnoah.export.builder import Builder
+from msnoah.export.graph import TensorType
+from msnoah.export.passes import PASSES, run_passes
+
+RNG = np.random.default_rng(0)
+TOLERANCE = 1e-5
+"""Relative to the largest output: float32 sums in another order."""
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def build(network, *shape: int) -> Builder:
+    g = Builder(17)
+    results = network(g, g.graph.add_input("x", TensorType(np.dtype(np.float32), shape)))
+    for index, result in enumerate(results if isinstance(results, tuple) else (results,)):
+        g.add_output(f"y{index}", result)
+    return g
+
+
+def run(model: onnx.ModelProto, x: np.ndarray) -> list[np.ndarray]:
+    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+
+
+def transformed(network, *shape: int) -> Counter:
+    """Operator counts after all passes; asserts that the outputs stay and that a second run finds nothing."""
+    g = build(network, *shape)
+    before, x = g.graph.to_model(), normal(*shape)
+    run_passes(g.graph)
+    after = g.graph.to_model()
+    onnx.checker.check_model(after, full_check=True)
+    assert not any(change(g.graph) for change in PASSES)
+    for old, new in zip(run(before, x), run(after, x), strict=True):
+        assert old.shape == new.shape
+        assert np.abs(new - old).max() <= TOLERANCE * np.abs(old).max()
+    return Counter(operator.op_type for operator in g.graph.operators)
+
+
+def dense(g, x, columns: int, bias: bool = True):
+    product = g.op("MatMul", x, normal(x.shape[-1], columns))
+    return g.op("Add", product, normal(columns)) if bias else product
+
+
+# --- split_products
+
+
+def split_columns(g, x):
+    return g.op("Split", dense(g, x, 12), g.ints(3, 5, 4), outputs=3, axis=-1)
+
+
+def split_without_bias(g, x):
+    return tuple(g.op("Relu", part) for part in g.op("Split", dense(g, x, 12, bias=False), g.ints(6, 6), outputs=2, axis=2))
+
+
+def split_transposed(g, x):
+    columns_first = g.op("Transpose", dense(g, x, 12), perm=[0, 2, 1])
+    return tuple(g.op("Relu", part) for part in g.op("Split", columns_first, g.ints(4, 4, 4), outputs=3, axis=1))
+
+
+def split_reshaped(g, x):
+    windows = g.op("Reshape", dense(g, x, 12), g.ints(4, 3, 12))
+    return tuple(g.op("Relu", part) for part in g.op("Split", windows, g.ints(4, 8), outputs=2, axis=-1))
+
+
+def split_rows(g, x):
+    return tuple(g.op("Relu", part) for part in g.op("Split", dense(g, x, 12), g.ints(2, 4), outputs=2, axis=1))
+
+
+def split_and_read_whole(g, x):
+    product = dense(g, x, 12)
+    return *(g.op("Relu", part) for part in g.op("Split", product, g.ints(6, 6), outputs=2, axis=2)), g.op("Relu", product)
+
+
+@pytest.mark.parametrize("network,products,splits", [
+    (split_columns, 1, 1), (split_without_bias, 2, 0), (split_transposed, 3, 0), (split_reshaped, 2, 0), (split_rows, 1, 1),
+    (split_and_read_whole, 1, 1),
+])
+def test_columns_are_taken_apart(network, products, splits):
+    counts = transformed(network, 2, 6, 8)
+    assert (counts["MatMul"], counts["Split"]) == (products, splits)
+
+
+# --- defer_offsets
+
+
+def residual_stream(g, x):
+    for _ in range(3):
+        x = g.op("Add", x, dense(g, g.op("Relu", dense(g, x, 16)), 8))
+    return dense(g, g.op("ReduceMean", x, axes=[1], keepdims=0), 5)
+
+
+def residual_stream_with_norms(g, x):
+    for _ in range(3):
+        norm = g.op("LayerNormalization", x, normal(8), normal(8), axis=-1)
+        x = g.op("Add", x, dense(g, g.op("Relu", dense(g, norm, 16)), 8))
+    return dense(g, g.op("Gather", x, np.array(0), axis=1), 5)
+
+
+def heads(g, x, perm):
+    return g.op("Transpose", g.op("Reshape", x, g.ints(2, 6, 2, 4)), perm=perm)
+
+
+def attention(g, x):
+    query, key = heads(g, dense(g, x, 8), [0, 2, 1, 3]), heads(g, dense(g, x, 8), [0, 2, 3, 1])
+    scores = g.op("Add", g.op("MatMul", query, key), normal(2, 6, 6))
+    context = g.op("MatMul", g.op("Softmax", scores, axis=-1), heads(g, dense(g, x, 8), [0, 2, 1, 3]))
+    joined = g.op("Reshape", g.op("Transpose", context, perm=[0, 2, 1, 3]), g.ints(2, 6, 8))
+    return dense(g, joined, 8)
+
+
+def attention_over_queries(g, x):
+    """Its softmax compares queries, for which the keys' bias matters."""
+    scores = g.op("MatMul", dense(g, x, 8, bias=False), g.op("Transpose", dense(g, x, 8), perm=[0, 2, 1]))
+    return g.op("Softmax", scores, axis=1)
+
+
+def encoding_after_bias(g, x):
+    return g.op("Relu", g.op("Add", g.op("Transpose", dense(g, x, 8), perm=[0, 2, 1]), normal(1, 8, 6)))
+
+
+def merged_tokens(g, x):
+    return dense(g, g.op("Reshape", dense(g, x, 8), g.ints(2, 3, 16)), 5)
+
+
+def reduced_and_reshaped_to_the_batch(g, x):
+    """The rows of the first axis would need different constants."""
+    return dense(g, g.op("Reshape", g.op("Add", x, normal(6, 1)), g.ints(12, 8)), 5)
+
+
+@pytest.mark.parametrize("network,additions", [
+    (residual_stream, 3 * 2 + 1),                       # the residuals, the biases before Relu, the classifier's
+    (residual_stream_with_norms, 3 * 3),                # all but the last: each norm would need one of its own
+    (attention, 1 + 1 + 1),                             # the queries' bias, the scores' and the projection's
+    (attention_over_queries, 1), (encoding_after_bias, 1), (merged_tokens, 1), (reduced_and_reshaped_to_the_batch, 2),
+])
+def test_constants_travel_to_where_they_cost_nothing(network, additions):
+    assert transformed(network, 2, 6, 8)["Add"] == additions
+
+
+# --- gather_rows
+
+
+def windows(g, x):
+    cut = g.op("Transpose", g.op("Reshape", x, g.ints(2, 2, 3, 2, 3, 32)), perm=[0, 1, 3, 2, 4, 5])
+    return g.op("Reshape", cut, g.ints(8, 9, 32))
+
+
+def windows_and_back(g, x):
+    cut = g.op("Reshape", windows(g, x), g.ints(2, 2, 2, 3, 3, 32))
+    return g.op("Reshape", g.op("Transpose", g.op("Relu", cut), perm=[0, 1, 3, 2, 4, 5]), g.ints(2, 36, 32))
+
+
+def ordered_twice(g, x):
+    once = g.op("Gather", x, RNG.permutation(36), axis=1)
+    return g.op("Gather", once, RNG.permutation(36), axis=1)
+
+
+def heads_apart(g, x):
+    return g.op("Transpose", g.op("Reshape", x, g.ints(2, 36, 1, 32)), perm=[0, 2, 1, 3])
+
+
+def short_rows(g, x):
+    return g.op("Transpose", g.op("Reshape", x, g.ints(2, 6, 6, 4, 8)), perm=[0, 2, 1, 3, 4])
+
+
+@pytest.mark.parametrize("network,transposes,gathers", [
+    (windows, 0, 1), (windows_and_back, 0, 2), (ordered_twice, 0, 1), (heads_apart, 1, 0), (short_rows, 1, 0),
+])
+def test_rows_are_gathered(network, transposes, gathers):
+    counts = transformed(network, 2, 36, 32)
+    assert (counts["Transpose"], counts["Gather"]) == (transposes, gathers)

@@ -1,9 +1,9 @@
 """SLAB-CSWin: cross-shaped windows with linear attention in early stages and PRepBN.
 
-CSWin Transformer, Dong et al., CVPR 2022, https://arxiv.org/abs/2107.00652: half of the heads attend in vertical stripes of
-the map, half in horizontal ones, and a depthwise convolution of v carries position. SLAB, Guo et al., ICML 2024,
-https://arxiv.org/abs/2405.11582: norms become PRepBN, which folds away for inference, and the first two stages have linear
-attention over the whole map.
+CSWin Transformer, Dong et al., CVPR 2022, https://arxiv.org/abs/2107.00652: half of the heads attend in vertical
+stripes of the map, half in horizontal ones, and a depthwise convolution of v carries position. SLAB, Guo et al., ICML
+2024, https://arxiv.org/abs/2405.11582: norms become PRepBN, which folds away for inference, and the first two stages
+have linear attention over the whole map.
 
 Where ours differs: inside a block tokens lie last, (B, C, N), so that heads split without moving data; the map is cut
 into stripes only where it has more than one; the unused `scale` of the published checkpoints is kept.
@@ -13,11 +13,13 @@ import copy
 
 from mindspore import nn, ops
 
-from msnoah.nn.arguments import check_counts, check_divisible, check_lengths, check_positive, check_rate, check_stages, letters
+from msnoah.nn.arguments import (
+    check_counts, check_divisible, check_lengths, check_positive, check_rate, check_stages, letters,
+)
 from msnoah.nn.drop_path import by_stage, drop_path, drop_path_rates
 from msnoah.nn.folding import absorb_norm, conv_before, dense_after, is_affine, scaled_rows
 from msnoah.nn.linear import linear
-from msnoah.nn.linear_attention import depthwise_conv, linear_attention, shared_conv, zeros
+from msnoah.nn.linear_attention import LinearProduct, depthwise_conv, shared_conv, zeros
 from msnoah.nn.mlp import MLP
 from msnoah.nn.patch_embed import feature_map, tokens
 from msnoah.nn.rep_norm import token_norm
@@ -71,12 +73,13 @@ class LinearStripeAttention(StripeAttention):
         super().__init__(dim, num_heads, size, stripe)
         self.scale = zeros(1, 1, dim)
         self.positional_encoding = zeros(1, stripe[0] * stripe[1], dim)
+        self.product = LinearProduct(num_heads)
         self.dwc = depthwise_conv(dim // num_heads, kernel_size)
 
     def attend(self, q, k, v):
         """Linear attention and `dwc` in each head and stripe. 3 of (B*S, C, n) -> (B*S, C, n)"""
         k = k + self.positional_encoding.swapaxes(1, 2)
-        return linear_attention(q, k, v, self.num_heads) + shared_conv(self.dwc, v, self.stripe)
+        return self.product(q, k, v) + shared_conv(self.dwc, v, self.stripe)
 
 
 class CSWinBlock(nn.Cell):
@@ -85,8 +88,8 @@ class CSWinBlock(nn.Cell):
     (B, size * size, C) -> (B, size * size, C)
     """
 
-    def __init__(self, dim: int, num_heads: int, size: int, split: int, attention_type: str, mlp_ratio: float, norm: str,
-                 norm_eps: float, drop_rate: float):
+    def __init__(self, dim: int, num_heads: int, size: int, split: int, attention_type: str, mlp_ratio: float,
+                 norm: str, norm_eps: float, drop_rate: float):
         super().__init__()
         check_divisible({"size of a stage": size}, {"split_size": split})
         stripes = [(size, size)] if split == size else [(size, split), (split, size)]
@@ -97,7 +100,8 @@ class CSWinBlock(nn.Cell):
         self.qkv = linear(dim, 3 * dim)
         self.norm1 = token_norm(norm, dim, norm_eps)
         self.proj = linear(dim, dim)
-        self.attns = nn.CellList([attention(dim // len(stripes), num_heads // len(stripes), size, stripe) for stripe in stripes])
+        self.attns = nn.CellList([
+            attention(dim // len(stripes), num_heads // len(stripes), size, stripe) for stripe in stripes])
         self.drop_path1 = drop_path(drop_rate)
         self.mlp = MLP(dim, int(dim * mlp_ratio))
         self.norm2 = token_norm(norm, dim, norm_eps)
@@ -118,7 +122,7 @@ class CSWinBlock(nn.Cell):
         return ops.concat((self.attns[0](q0, k0, v0), self.attns[1](q1, k1, v1)), 1)
 
     def fuse(self) -> nn.Cell:
-        """norm1 folds into qkv and norm2 into fc1; the scale of softmax attention moves into the rows of qkv that make q."""
+        """norm1 folds into qkv, norm2 into fc1; the scale of softmax attention moves into the rows of qkv for q."""
         fused = copy.deepcopy(self)
         if is_affine(self.norm1):
             fused.norm1, fused.qkv = nn.Identity(), dense_after(self.norm1, self.qkv)
@@ -157,13 +161,13 @@ class CSWin(nn.Cell):
 
     patch_size: stride of the overlapping convolution that makes tokens; its kernel is 2 * patch_size - 1. split_sizes:
     width of the stripes a stage, for softmax attention; the last stage and linear attention see the whole map.
-    attention_types: a letter for all stages or one a stage, S for softmax, L for linear. norm: "layer_norm", "rep_bn" or
-    "prep_bn"; norm_eps is LayerNorm's. Raises ModelError for sizes that do not fit together.
+    attention_types: a letter for all stages or one a stage, S for softmax, L for linear. norm: "layer_norm", "rep_bn"
+    or "prep_bn"; norm_eps is LayerNorm's. Raises ModelError for sizes that do not fit together.
     """
 
     def __init__(
-        self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224, patch_size: int = 4, embed_dim: int = 64,
-        depths: tuple[int, ...] = (2, 4, 18, 1), num_heads: tuple[int, ...] = (2, 4, 8, 16),
+        self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224, patch_size: int = 4,
+        embed_dim: int = 64, depths: tuple[int, ...] = (2, 4, 18, 1), num_heads: tuple[int, ...] = (2, 4, 8, 16),
         split_sizes: tuple[int, ...] = (1, 2, 7, 7), mlp_ratio: float = 4.0, attention_types: str = "LLSS",
         norm: str = "prep_bn", norm_eps: float = 1e-5, drop_path_rate: float = 0.1,
     ):

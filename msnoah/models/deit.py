@@ -2,8 +2,8 @@
 
 Training data-efficient image transformers, Touvron et al., ICML 2021, https://arxiv.org/abs/2012.12877: a plain vision
 transformer of 16x16 patches whose class token is classified. SLAB, Guo et al., ICML 2024,
-https://arxiv.org/abs/2405.11582: its norms become RepBN, which folds away for inference, and in SLAB-DeiT every attention
-is linear and the mean of the tokens is classified.
+https://arxiv.org/abs/2405.11582: its norms become RepBN, which folds away for inference, and in SLAB-DeiT every
+attention is linear and the mean of the tokens is classified.
 
 As published, deit_t_prepbn has plain RepBN where deit_s_prepbn is progressive. Where ours differs: rates of stochastic
 depth, sizes and norms are arguments of one class; SLAB-DeiT keeps the unused `cls_token` of the published checkpoints.
@@ -35,9 +35,9 @@ class DeiT(nn.Cell):
     """
 
     def __init__(
-        self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224, patch_size: int = 16, embed_dim: int = 192,
-        depth: int = 12, num_heads: int = 3, mlp_ratio: float = 4.0, attention: str = "softmax", norm: str = "layer_norm",
-        norm_eps: float = 1e-6, drop_path_rate: float = 0.0,
+        self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224, patch_size: int = 16,
+        embed_dim: int = 192, depth: int = 12, num_heads: int = 3, mlp_ratio: float = 4.0, attention: str = "softmax",
+        norm: str = "layer_norm", norm_eps: float = 1e-6, drop_path_rate: float = 0.0,
     ):
         super().__init__()
         check_counts(num_classes=num_classes, in_channels=in_channels, image_size=image_size, patch_size=patch_size,
@@ -53,7 +53,8 @@ class DeiT(nn.Cell):
         count = map_size ** 2 + self.has_class_token
         self.pos_embed = Parameter(initializer(TruncatedNormal(0.02), (1, count, embed_dim)))
         self.blocks = nn.CellList([
-            TransformerBlock(embed_dim, _attention(attention, embed_dim, num_heads, map_size), mlp_ratio, norm, norm_eps, rate)
+            TransformerBlock(
+                embed_dim, _attention(attention, embed_dim, num_heads, map_size), mlp_ratio, norm, norm_eps, rate)
             for rate in drop_path_rates(drop_path_rate, depth)
         ])
         self.norm = token_norm(norm, embed_dim, norm_eps)
@@ -72,7 +73,7 @@ class DeiT(nn.Cell):
         return self.head(x)
 
     def fuse(self) -> nn.Cell:
-        """Picking a token and averaging tokens commute with an affine map per channel, so the last norm folds into the head."""
+        """Picking or averaging tokens commutes with an affine map per channel, so the last norm folds into the head."""
         fused = copy.deepcopy(self)
         if is_affine(self.norm):
             fused.norm, fused.head = nn.Identity(), dense_after(self.norm, self.head)

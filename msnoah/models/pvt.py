@@ -1,12 +1,13 @@
 """Pyramid Vision Transformer, with LayerNorm as published, with PRepBN, and as SLAB-PVT with linear attention.
 
-PVT, Wang et al., ICCV 2021, https://arxiv.org/abs/2102.12122: four stages of halving resolution whose attention reads keys
-and values from a map reduced by a strided convolution. SLAB, Guo et al., ICML 2024, https://arxiv.org/abs/2405.11582:
-norms become PRepBN, which folds away for inference, and in SLAB-PVT linear attention reads the whole map.
+PVT, Wang et al., ICCV 2021, https://arxiv.org/abs/2102.12122: four stages of halving resolution whose attention reads
+keys and values from a map reduced by a strided convolution. SLAB, Guo et al., ICML 2024,
+https://arxiv.org/abs/2405.11582: norms become PRepBN, which folds away for inference, and in SLAB-PVT linear attention
+reads the whole map.
 
-The published PVT classifies a class token that joins in the last stage, after a final norm; SLAB's variants have neither
-and classify the mean of the tokens. Where ours differs: position embeddings have the size of the image and are not
-resized; the interpolation of v in reduced linear attention is a product with a constant matrix.
+The published PVT classifies a class token that joins in the last stage, after a final norm; SLAB's variants have
+neither and classify the mean of the tokens. Where ours differs: position embeddings have the size of the image and are
+not resized; the interpolation of v in reduced linear attention is a product with a constant matrix.
 """
 
 import copy
@@ -16,12 +17,14 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore.common.initializer import TruncatedNormal, initializer
 
 from msnoah.errors import ModelError
-from msnoah.nn.arguments import check_counts, check_divisible, check_lengths, check_positive, check_rate, check_stages, letters
+from msnoah.nn.arguments import (
+    check_counts, check_divisible, check_lengths, check_positive, check_rate, check_stages, letters,
+)
 from msnoah.nn.attention import join_heads, softmax_attention, split_heads
 from msnoah.nn.drop_path import by_stage, drop_path_rates
 from msnoah.nn.folding import absorb_norm, conv_after, dense_after, is_affine, scaled_rows
 from msnoah.nn.linear import linear
-from msnoah.nn.linear_attention import depthwise_conv, linear_attention, shared_conv, zeros
+from msnoah.nn.linear_attention import LinearProduct, depthwise_conv, shared_conv, zeros
 from msnoah.nn.patch_embed import PatchEmbed, feature_map, tokens
 from msnoah.nn.rep_norm import token_norm
 from msnoah.nn.transformer_block import TransformerBlock
@@ -69,7 +72,7 @@ class ReducedAttention(nn.Cell):
         return fused
 
     def fuse(self) -> nn.Cell:
-        """(s q) k^T = s (q k^T): the scale moves into q. The norm after the reduction folds into kv, its only reader."""
+        """(s q) k^T = s (q k^T): the scale moves into q. The norm of the reduction folds into kv, its only reader."""
         fused = copy.deepcopy(self)
         if self.sr_ratio > 1 and is_affine(self.norm):
             fused.norm, fused.kv = nn.Identity(), dense_after(self.norm, self.kv)
@@ -78,16 +81,18 @@ class ReducedAttention(nn.Cell):
 
 
 class ReducedLinearAttention(ReducedAttention):
-    """Simplified linear attention whose keys and values come from a map `sr_ratio` times smaller. (B, N, C) -> (B, N, C)
+    """Simplified linear attention with keys and values from a map `sr_ratio` times smaller. (B, N, C) -> (B, N, C)
 
     The depthwise convolution needs v at full size: v is interpolated linearly along its row of tokens.
     """
 
-    def __init__(self, dim: int, num_heads: int, size: int, sr_ratio: int, norm: str, norm_eps: float, kernel_size: int = 5):
+    def __init__(self, dim: int, num_heads: int, size: int, sr_ratio: int, norm: str, norm_eps: float,
+                 kernel_size: int = 5):
         super().__init__(dim, num_heads, size, sr_ratio, norm, norm_eps)
         self.scale = 1.0
         keys = (size // sr_ratio) ** 2
         self.positional_encoding = zeros(1, keys, dim)
+        self.product = LinearProduct(num_heads)
         self.dwc = depthwise_conv(dim // num_heads, kernel_size)
         self.enlarging = Tensor(interpolation_matrix(keys, size * size))
 
@@ -96,13 +101,18 @@ class ReducedLinearAttention(ReducedAttention):
         kv = self.kv(self.reduced(x)).swapaxes(1, 2)                            # (B, N, C) -> (B, 2C, N / sr^2)
         k, v = ops.split(kv, self.dim, axis=1)                                  # 2 of (B, C, N / sr^2)
         k = k + self.positional_encoding.swapaxes(1, 2)
-        full = ops.matmul(v, self.enlarging) if self.sr_ratio > 1 else v        # (B, C, N / sr^2) -> (B, C, N)
-        x = linear_attention(q, k, v, self.num_heads) + shared_conv(self.dwc, full, (self.size, self.size))
+        x = self.product(q, k, v)                                               # (B, C, N)
+        if self.sr_ratio > 1:
+            v = ops.matmul(v, self.enlarging.astype(v.dtype))                   # (B, C, N / sr^2) -> (B, C, N)
+        x = x + shared_conv(self.dwc, v, (self.size, self.size))
         return self.proj(x.swapaxes(1, 2))                                      # (B, C, N) -> (B, N, C)
 
 
 def interpolation_matrix(count: int, full_count: int) -> np.ndarray:
-    """M, so that row @ M is a row of `count` numbers interpolated linearly to `full_count`, half-pixel centres. (count, full)"""
+    """M for which row @ M is a row of `count` numbers interpolated linearly to `full_count`. (count, full_count)
+
+    Centres are half-pixel, and ends are held.
+    """
     at = np.clip((np.arange(full_count) + 0.5) * count / full_count - 0.5, 0, count - 1)
     return np.maximum(0, 1 - np.abs(np.arange(count)[:, None] - at[None, :])).astype(np.float32)
 
@@ -112,8 +122,8 @@ class PVT(nn.Cell):
 
     attention_types: a letter for all stages or one a stage, S for softmax with reduction sr_ratios, L for linear with
     reduction linear_sr_ratios. class_token: whether one joins in stage 4 and is classified after a final norm, else the
-    mean of the tokens is. norm: "layer_norm", "rep_bn" or "prep_bn"; norm_eps is LayerNorm's in blocks, embed_norm_eps in
-    patch embeddings and reductions. Raises ModelError for sizes that do not fit together.
+    mean of the tokens is. norm: "layer_norm", "rep_bn" or "prep_bn"; norm_eps is LayerNorm's in blocks, embed_norm_eps
+    in patch embeddings and reductions. Raises ModelError for sizes that do not fit together.
     """
 
     def __init__(
@@ -141,11 +151,12 @@ class PVT(nn.Cell):
         self.sizes = [image_size // patch_size // 2 ** stage for stage in range(4)]
         ratios = [linear_sr_ratios[i] if kind == "L" else sr_ratios[i] for i, kind in enumerate(types)]
         rates = by_stage(drop_path_rates(drop_path_rate, sum(depths)), depths)
+        channels = [in_channels, *embed_dims]
         for i, (dim, size) in enumerate(zip(embed_dims, self.sizes)):
-            count = size * size + (i == 3 and self.has_class_token)
+            embed_norm = token_norm(norm, dim, embed_norm_eps)
             self._add_stage(
-                i + 1, PatchEmbed([in_channels, *embed_dims][i], dim, 2 if i else patch_size, token_norm(norm, dim, embed_norm_eps)),
-                _position(count, dim),
+                i + 1, PatchEmbed(channels[i], dim, 2 if i else patch_size, embed_norm),
+                _position(size * size + (i == 3 and self.has_class_token), dim),
                 [TransformerBlock(dim, ATTENTIONS[types[i]](dim, num_heads[i], size, ratios[i], norm, embed_norm_eps),
                                   mlp_ratios[i], norm, norm_eps, rate) for rate in rates[i]],
             )

@@ -1,12 +1,13 @@
 """Swin Transformer, with LayerNorm as published, with RepBN, and as SLAB-Swin with linear attention in early stages.
 
-Swin Transformer, Liu et al., ICCV 2021, https://arxiv.org/abs/2103.14030: attention inside small windows that shift from
-block to block, in stages of halving resolution. SLAB, Guo et al., ICML 2024, https://arxiv.org/abs/2405.11582: norms
-become RepBN, which folds away for inference; in SLAB-Swin the first two stages have linear attention over the whole map.
+Swin Transformer, Liu et al., ICCV 2021, https://arxiv.org/abs/2103.14030: attention inside small windows that shift
+from block to block, in stages of halving resolution. SLAB, Guo et al., ICML 2024, https://arxiv.org/abs/2405.11582:
+norms become RepBN, which folds away for inference; in SLAB-Swin the first two stages have linear attention over the
+whole map.
 
-As published, swin_t_prepbn has plain RepBN where SLAB-Swin is progressive. Where ours differs: roll and window cut are one
-reordering of tokens; the position bias and the mask of shifted windows are added as one; the last norm folds into the head
-and not into the last stage's residual stream.
+As published, swin_t_prepbn has plain RepBN where SLAB-Swin is progressive. Where ours differs: roll and window cut are
+one reordering of tokens; the position bias and the mask of shifted windows are added as one; the last norm folds into
+the head and not into the last stage's residual stream.
 """
 
 import numpy as np
@@ -69,7 +70,7 @@ class PatchMerging(nn.Cell):
     def __init__(self, dim: int, size: int, norm: str, norm_eps: float):
         super().__init__()
         if size % 2:
-            raise ModelError(f"image_size: a stage of {size}x{size} tokens cannot be halved; give a multiple of what its strides make")
+            raise ModelError(f"image_size: it leaves a stage of {size}x{size} tokens, which cannot be halved")
         self.half = size // 2
         self.norm = token_norm(norm, 4 * dim, norm_eps)
         self.reduction = linear(4 * dim, 2 * dim, bias=False)
@@ -117,10 +118,10 @@ class Swin(nn.Cell):
     """
 
     def __init__(
-        self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224, patch_size: int = 4, embed_dim: int = 96,
-        depths: tuple[int, ...] = (2, 2, 6, 2), num_heads: tuple[int, ...] = (3, 6, 12, 24), window_size: int = 7,
-        mlp_ratio: float = 4.0, attention_types: str = "S", norm: str = "layer_norm", norm_eps: float = 1e-5,
-        drop_path_rate: float = 0.1,
+        self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224, patch_size: int = 4,
+        embed_dim: int = 96, depths: tuple[int, ...] = (2, 2, 6, 2), num_heads: tuple[int, ...] = (3, 6, 12, 24),
+        window_size: int = 7, mlp_ratio: float = 4.0, attention_types: str = "S", norm: str = "layer_norm",
+        norm_eps: float = 1e-5, drop_path_rate: float = 0.1,
     ):
         super().__init__()
         check_counts(num_classes=num_classes, in_channels=in_channels, image_size=image_size, patch_size=patch_size,

@@ -37,7 +37,7 @@ def check_choice(name: str, value, choices: Iterable[str]) -> None:
 
 
 def check_divisible(dividend: dict[str, int], divisor: dict[str, int]) -> None:
-    """One named size is a multiple of another: `check_divisible({"embed_dim": 192}, {"num_heads": 3})`; ModelError otherwise."""
+    """One named size is a multiple of another, as {"embed_dim": 192} of {"num_heads": 3}; ModelError otherwise."""
     (name, value), = dividend.items()
     (other, by), = divisor.items()
     if value % by:
@@ -61,5 +61,6 @@ def check_stages(name: str, depths) -> None:
 def letters(name: str, value, length: int, known: str) -> str:
     """One letter of `known` a stage, "S" for all stages or "LLSS" for each: (length,) letters; ModelError otherwise."""
     if not isinstance(value, str) or len(value) not in (1, length) or not set(value) <= set(known):
-        raise ModelError(f"{name}={value!r}: expected one letter of {', '.join(known)}, or {length} of them, one a stage")
+        choices = " or ".join(map(repr, known))
+        raise ModelError(f"{name}={value!r}: expected one letter, {choices}, or {length} of them, one a stage")
     return value * length if len(value) == 1 else value

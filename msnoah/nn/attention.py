@@ -26,9 +26,9 @@ class Attention(nn.Cell):
 
     def construct(self, x):
         q, k, v = ops.split(self.qkv(x), self.dim, axis=-1)     # (B, N, C) -> 3 of (B, N, C)
-        q, k, v = (split_heads(t, self.num_heads) for t in (q, k, v))
-        x = softmax_attention(q, k, v, self.scale)
-        return self.proj(join_heads(x))
+        q, k, v = split_heads(q, self.num_heads), split_heads(k, self.num_heads), split_heads(v, self.num_heads)
+        x = softmax_attention(q, k, v, self.scale)                  # (B, heads, N, d)
+        return self.proj(join_heads(x))                             # (B, heads, N, d) -> (B, N, C)
 
     def absorb(self, norm: nn.Cell) -> nn.Cell:
         """The attention that takes the norm's input: all of the norm's output goes into qkv, so it folds there."""
@@ -42,10 +42,10 @@ class Attention(nn.Cell):
 
 
 def softmax_attention(q, k, v, scale: float = 1.0, bias=None):
-    """softmax(scale * q k^T + bias) v. q, k, v (..., heads, N, d), bias broadcast to (..., heads, N, N) -> (..., heads, N, d)"""
+    """softmax(scale * q k^T + bias) v. q, k, v (..., heads, N, d), bias as (..., heads, N, N) -> (..., heads, N, d)"""
     scores = ops.BatchMatMul(transpose_b=True)(q if scale == 1.0 else q * scale, k)     # (..., heads, Nq, Nk)
     if bias is not None:
-        scores = scores + bias
+        scores = scores + bias.astype(scores.dtype)
     return ops.BatchMatMul()(ops.softmax(scores, -1), v)
 
 

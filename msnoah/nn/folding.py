@@ -22,14 +22,14 @@ def dense_after(norm: nn.Cell, dense: nn.Dense) -> nn.Dense:
 
 
 def conv_before(conv: nn.Conv2d, norm: nn.Cell) -> nn.Conv2d:
-    """norm(conv(x)) as one Conv2d: scale * (W x + b) + shift = (scale * W) x + (scale * b + shift), scale on W's rows."""
+    """norm(conv(x)) as one Conv2d: scale * (W x + b) + shift = (scale * W) x + (scale * b + shift), by W's rows."""
     scale, shift = norm.affine()
     weight = _float64(conv.weight)
     return _conv(conv, weight * scale[:, None, None, None], _bias(conv, weight.shape[0]) * scale + shift)
 
 
 def conv_after(norm: nn.Cell, conv: nn.Conv2d) -> nn.Conv2d:
-    """conv(norm(x)) as one Conv2d: W (scale * x + shift) + b = (W * scale) x + (W shift + b), shift summed over the window.
+    """conv(norm(x)) as one Conv2d: W (scale * x + shift) + b = (W * scale) x + (W shift + b), summed over the window.
 
     Exact only without padding: a padded zero is not normalised.
     """

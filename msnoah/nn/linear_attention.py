@@ -13,8 +13,6 @@ from msnoah.nn.arguments import check_divisible
 from msnoah.nn.folding import absorb_norm
 from msnoah.nn.linear import linear
 
-DENOMINATOR_EPS = 1e-6
-
 
 class LinearAttention(nn.Cell):
     """Simplified linear attention over a square map of tokens. (B, N, C) -> (B, N, C), N = map_size ** 2"""
@@ -23,11 +21,11 @@ class LinearAttention(nn.Cell):
         super().__init__()
         check_divisible({"embed_dim": dim}, {"num_heads": num_heads})
         self.dim = dim
-        self.num_heads = num_heads
         self.map_size = map_size
         self.positional_encoding = zeros(1, map_size ** 2, dim)
         self.qkv = linear(dim, 3 * dim)
         self.proj = linear(dim, dim)
+        self.product = LinearProduct(num_heads)
         self.dwc = depthwise_conv(dim // num_heads, kernel_size)
 
     def construct(self, x):
@@ -35,7 +33,7 @@ class LinearAttention(nn.Cell):
         q, k, v = ops.split(qkv, self.dim, axis=1)              # (B, 3C, N) -> 3 of (B, C, N)
         k = k + self.positional_encoding.swapaxes(1, 2)
         near = shared_conv(self.dwc, v, (self.map_size, self.map_size))
-        x = linear_attention(q, k, v, self.num_heads) + near
+        x = self.product(q, k, v) + near
         return self.proj(x.swapaxes(1, 2))                      # (B, C, N) -> (B, N, C)
 
     def absorb(self, norm: nn.Cell) -> nn.Cell:
@@ -43,27 +41,40 @@ class LinearAttention(nn.Cell):
         return absorb_norm(self, norm, "qkv")
 
 
-def linear_attention(q, k, v, num_heads: int):
+class LinearProduct(nn.Cell):
     """relu(q_i) . sum_j relu(k_j) v_j / (relu(q_i) . sum_j relu(k_j) + 1e-6) in each head, in float32.
 
-    q (B, C, Nq), k and v (B, C, Nk) -> (B, C, Nq). In float16 the 1e-6 would vanish and the sums overflow, so the product
-    is computed in float32 whatever the model's precision. The cheaper of the two orders of the product is taken.
+    q (B, C, Nq), k and v (B, C, Nk) -> (B, C, Nq). In float16 the 1e-6 would vanish and the sums overflow, so the
+    product is computed in float32 whatever the model's precision. The cheaper of its two orders is taken.
     """
-    batch, channels, queries = q.shape
-    dim, keys = channels // num_heads, k.shape[2]
-    matmul, heads = ops.BatchMatMul(), (batch * num_heads, dim)
-    q = ops.relu(q.astype(mstype.float32)).reshape(*heads, queries)     # (B, C, Nq) -> (B*heads, d, Nq)
-    k = ops.relu(k.astype(mstype.float32)).reshape(*heads, keys)        # (B, C, Nk) -> (B*heads, d, Nk)
-    values = v.astype(mstype.float32).reshape(*heads, keys)
-    key_sum = k.sum(axis=2, keepdims=True)                              # (B*heads, d, 1)
-    denominator = ops.BatchMatMul(transpose_a=True)(key_sum, q) + DENOMINATOR_EPS   # (B*heads, 1, Nq)
-    if 2 * queries * keys * dim > dim * dim * (queries + keys):
-        context = ops.BatchMatMul(transpose_b=True)(values, k)          # (B*heads, d, d)
-        out = matmul(context, q)                                        # (B*heads, d, Nq)
-    else:
-        scores = ops.BatchMatMul(transpose_a=True)(k, q)                # (B*heads, Nk, Nq)
-        out = matmul(values, scores)                                    # (B*heads, d, Nq)
-    return (out / denominator).reshape(batch, channels, queries).astype(v.dtype)
+
+    def __init__(self, num_heads: int):
+        super().__init__()
+        self.num_heads = num_heads
+        self.eps = 1e-6
+        self.to_float(mstype.float32)
+
+    def add_flags(self, **flags) -> nn.Cell:
+        """Keeps the precision at float32, whichever one the model around it is set to (amp levels O1 to O3)."""
+        kept = {"fp16": False, "fp32": True, "bf16": False}
+        return super().add_flags(**{name: kept.get(name, value) for name, value in flags.items()})
+
+    def construct(self, q, k, v):
+        batch, channels, queries = q.shape
+        dim, keys = channels // self.num_heads, k.shape[2]
+        rows = batch * self.num_heads
+        q = ops.relu(q).reshape(rows, dim, queries)                             # (B, C, Nq) -> (B*heads, d, Nq)
+        k = ops.relu(k).reshape(rows, dim, keys)                                # (B, C, Nk) -> (B*heads, d, Nk)
+        values = v.reshape(rows, dim, keys)
+        key_sum = k.sum(axis=2, keepdims=True)                                  # (B*heads, d, 1)
+        denominator = ops.BatchMatMul(transpose_a=True)(key_sum, q) + self.eps  # (B*heads, 1, Nq)
+        if 2 * queries * keys * dim > dim * dim * (queries + keys):
+            context = ops.BatchMatMul(transpose_b=True)(values, k)              # (B*heads, d, d)
+            out = ops.BatchMatMul()(context, q)                                 # (B*heads, d, Nq)
+        else:
+            scores = ops.BatchMatMul(transpose_a=True)(k, q)                    # (B*heads, Nk, Nq)
+            out = ops.BatchMatMul()(values, scores)                             # (B*heads, d, Nq)
+        return (out / denominator).reshape(batch, channels, queries)
 
 
 def depthwise_conv(channels: int, kernel_size: int) -> nn.Conv2d:
@@ -73,7 +84,7 @@ def depthwise_conv(channels: int, kernel_size: int) -> nn.Conv2d:
 
 
 def shared_conv(conv: nn.Conv2d, x, size: tuple[int, int]):
-    """A convolution of d channels on every head's d channels of the map that the tokens are. (B, heads*d, H*W), same out"""
+    """A convolution of d channels on every head's part of a map whose tokens lie last. (B, heads*d, H*W), same out"""
     heads_as_batch = x.reshape(-1, conv.in_channels, *size)             # (B, C, N) -> (B*heads, d, H, W)
     return conv(heads_as_batch).reshape(x.shape)
 

@@ -19,7 +19,7 @@ class PatchEmbed(nn.Cell):
         return self.norm(tokens(self.proj(x)))
 
     def fuse(self) -> nn.Cell:
-        """norm(proj(x)) = scale * (W x + b) + shift: the norm folds back into the convolution, its bias times scale too."""
+        """norm(proj(x)) = scale * (W x + b) + shift: the norm folds back into the convolution and its bias."""
         if not is_affine(self.norm):
             return self
         fused = copy.deepcopy(self)

@@ -1,6 +1,6 @@
 """Re-parameterised and progressive batch normalisation of tokens (RepBN and PRepBN).
 
-SLAB, Guo et al., ICML 2024, https://arxiv.org/abs/2405.11582, equations 3 to 5. LayerNorm needs statistics at inference;
+SLAB, Guo et al., ICML 2024, https://arxiv.org/abs/2405.11582, section 3.2. LayerNorm needs statistics at inference;
 BatchNorm does not and folds into its neighbours, but trains badly in transformers. RepBN adds a scaled shortcut, and
 training moves from LayerNorm to it step by step.
 """

@@ -46,7 +46,8 @@ def draw_drop_paths(model: nn.Cell, rng: np.random.Generator) -> None:
 
 def weights(model: nn.Cell) -> dict[str, Parameter]:
     """The model's Parameters by name, batch statistics included, without the step inputs: what a checkpoint holds."""
-    return {name: parameter for name, parameter in model.parameters_and_names() if _last(name) not in STEP_INPUTS}
+    parameters = {parameter.name: parameter for parameter in model.get_parameters()}
+    return {name: parameter for name, parameter in parameters.items() if _last(name) not in STEP_INPUTS}
 
 
 def count_parameters(model: nn.Cell) -> int:

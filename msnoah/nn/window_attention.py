@@ -26,13 +26,14 @@ class WindowAttention(Attention):
 
     def construct(self, x):
         q, k, v = ops.split(self.qkv(x), self.dim, axis=-1)         # (B*W, n, C) -> 3 of (B*W, n, C)
-        q, k, v = (self.by_window(split_heads(t, self.num_heads)) for t in (q, k, v))
-        x = softmax_attention(q, k, v, self.scale, self.bias())     # (B, W, heads, n, d), without W where there is no mask
+        q, k, v = self.by_window(q), self.by_window(k), self.by_window(v)
+        x = softmax_attention(q, k, v, self.scale, self.bias())     # (B, W, heads, n, d); unmasked (B*W, heads, n, d)
         x = x.reshape(-1, self.num_heads, self.count, self.dim // self.num_heads)
         return self.proj(join_heads(x))
 
     def by_window(self, x):
-        """Sets windows apart where each has its own mask. (B*W, heads, n, d) -> (B, W, heads, n, d)"""
+        """Heads; windows set apart where each has its mask. (B*W, n, C) -> (B, W, heads, n, d) or (B*W, heads, n, d)"""
+        x = split_heads(x, self.num_heads)
         return x.reshape(-1, self.mask.shape[0], *x.shape[1:]) if self.has_mask else x
 
     def bias(self):

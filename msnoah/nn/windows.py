@@ -36,7 +36,7 @@ def join_channel_windows(x, size: tuple[int, int], window: tuple[int, int]):
 
 
 def shifted_window_order(size: int, window: int, shift: int) -> np.ndarray:
-    """Which token stands where after rolling a size x size map by -shift in both directions and cutting windows. (N,) int32
+    """Which token stands where after a size x size map is rolled by -shift both ways and cut into windows. (N,) int32
 
     Taking tokens in this order does the roll and the cut in one pass; its inverse is `numpy.argsort` of it.
     """
@@ -53,7 +53,7 @@ def shifted_window_mask(size: int, window: int, shift: int) -> np.ndarray:
 
 
 def relative_position_index(window: int) -> np.ndarray:
-    """Row of the bias table, (2 * window - 1) ** 2 rows, for every pair of tokens of a window. (n * n,) int32, n = window ** 2"""
+    """Row of the bias table of (2 * window - 1) ** 2 rows for every pair of n = window ** 2 tokens. (n * n,) int32"""
     rows, columns = np.divmod(np.arange(window * window), window)
     down = rows[:, None] - rows[None, :] + window - 1
     right = columns[:, None] - columns[None, :] + window - 1

@@ -7,9 +7,12 @@ from msnoah.export.passes.constant_scales import merge_constant_scales
 from msnoah.export.passes.convolution_biases import merge_convolution_biases
 from msnoah.export.passes.dead_code import remove_dead_code
 from msnoah.export.passes.duplicate_constants import merge_duplicate_constants
+from msnoah.export.passes.early_means import take_means_early
+from msnoah.export.passes.early_rows import take_rows_early
 from msnoah.export.passes.expands import remove_expands
 from msnoah.export.passes.flattened_products import unflatten_products
 from msnoah.export.passes.gelus import merge_gelus
+from msnoah.export.passes.head_products import separate_heads
 from msnoah.export.passes.identities import remove_identities
 from msnoah.export.passes.offsets import defer_offsets
 from msnoah.export.passes.reshapes import merge_reshapes
@@ -30,6 +33,9 @@ PASSES = (
     merge_constant_adds,
     merge_constant_scales,
     defer_offsets,
+    separate_heads,
+    take_means_early,
+    take_rows_early,
     remove_dead_code,
     merge_duplicate_constants,
 )

@@ -116,5 +116,6 @@ def _rows_sum_to_one(graph: OnnxGraph, name: str) -> bool:
     producer, width = graph.producer(name), graph.shape(name)[-1:]
     while producer is not None and producer.op_type == "Reshape" and graph.shape(producer.inputs[0])[-1:] == width:
         producer = graph.producer(producer.inputs[0])
-    rank = len(graph.shape(producer.outputs[0])) if producer else 0
-    return producer is not None and producer.op_type == "Softmax" and producer.attributes.get("axis", -1) in (-1, rank - 1)
+    if producer is None or producer.op_type != "Softmax":
+        return False
+    return producer.attributes.get("axis", -1) in (-1, len(graph.shape(producer.outputs[0])) - 1)

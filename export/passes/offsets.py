@@ -12,9 +12,9 @@ from msnoah.export.passes.offset_rules import RULES, Offset, add, compress
 def defer_offsets(graph: OnnxGraph) -> bool:
     """Lets constants travel with what they would be added to, until an addition that must stay takes them in.
 
-    If x' = x + c is all that x' is, then x' W + b = x W + (c W + b), x' + y = (x + y) + c, and moving or averaging tokens
-    moves or averages c. So the biases of a residual stream travel to the first layers of the branches, and the last to
-    the classifier. In softmax(q k'^T) v' with k' = k + c, q c^T is one number a row, which softmax ignores; with
+    With x' = x + c, x' W + b = x W + (c W + b) and x' + y = (x + y) + c, and moving or averaging tokens moves or
+    averages c. So the biases of a residual stream travel to the first layers of the branches, and the last to the
+    classifier. In softmax(q k'^T) v' with k' = k + c, q c^T is one number a row, which softmax ignores; with
     v' = v + c, the rows of the softmax sum to 1, which leaves c on the result.
 
     Only additions are taken away or get another constant; none is added. Where a constant would arrive at an operator

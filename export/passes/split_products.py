@@ -21,7 +21,7 @@ def _lower(graph: OnnxGraph, split: Operator) -> bool:
         return False
     x, axis = between.inputs[0], split.attributes.get("axis", 0) % len(graph.shape(split.inputs[0]))
     order = _axes_before(graph, between)
-    if axis not in order or _find_product(graph, x, order[axis]) is None:
+    if axis not in order or not _leads_to_product(graph, x, order[axis]):
         return False
     axis = order[axis]
     shapes = [list(graph.shape(x)) for _ in split.outputs]
@@ -38,6 +38,16 @@ def _lower(graph: OnnxGraph, split: Operator) -> bool:
     return True
 
 
+def _leads_to_product(graph: OnnxGraph, name: str, axis: int) -> bool:
+    between = graph.producer(name)
+    if between is None or between.op_type not in ("Transpose", "Reshape"):
+        return find_product(graph, name, axis) is not None
+    order = _axes_before(graph, between)
+    if graph.only_user(name) is None or axis not in order:
+        return False
+    return _leads_to_product(graph, between.inputs[0], order[axis])
+
+
 def _axes_before(graph: OnnxGraph, operator: Operator) -> dict[int, int]:
     """Where axes of the result were before, as far as they are the same."""
     if operator.op_type == "Transpose":
@@ -51,7 +61,7 @@ def _shape(graph: OnnxGraph, operator: Operator, output: str) -> str:
 
 
 def _take_apart(graph: OnnxGraph, split: Operator) -> bool:
-    found = _find_product(graph, split.inputs[0], split.attributes.get("axis", 0))
+    found = find_product(graph, split.inputs[0], split.attributes.get("axis", 0))
     if found is None or not _is_private(graph, split):
         return False
     product, bias = found
@@ -80,7 +90,7 @@ def _put_in_place(graph: OnnxGraph, split: Operator, output: str, op_type: str, 
     return name
 
 
-def _find_product(graph: OnnxGraph, name: str, axis: int) -> tuple[Operator, str | None] | None:
+def find_product(graph: OnnxGraph, name: str, axis: int) -> tuple[Operator, str | None] | None:
     """The product with a constant matrix, and the bias added to it, if only one operator reads each and `axis` of the
     result is that of the columns."""
     rank = len(graph.shape(name))

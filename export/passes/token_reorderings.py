@@ -16,13 +16,14 @@ MIN_WIDTH = 32
 def gather_rows(graph: OnnxGraph) -> bool:
     """Transpose(x, (0, ..., r - 1)) -> Gather of rows, where the first axis and the last stay in place.
 
-    With the axes between them flattened, x of shape (B, d_1, ..., d_n, C) is (B, N, C), and the transposition takes its N
-    rows in a known order. Cutting a map of tokens into windows is such a one. Orders that follow each other merge:
+    With the axes between them flattened, x of shape (B, d_1, ..., d_n, C) is (B, N, C), and the transposition takes its
+    N rows in a known order. Cutting a map of tokens into windows is such a one. Orders that follow each other merge:
     x[p][q] = x[p[q]].
     """
     transposes = [operator for operator in graph.operators if operator.op_type == "Transpose"]
     gathers = [operator for operator in graph.operators if operator.op_type == "Gather"]
-    return any([*[_gather(graph, operator) for operator in transposes], *[_merge(graph, operator) for operator in gathers]])
+    changed = [_gather(graph, transpose) for transpose in transposes]
+    return any([*changed, *[_merge(graph, gather) for gather in gathers]])
 
 
 def _gather(graph: OnnxGraph, transpose: Operator) -> bool:
@@ -42,7 +43,9 @@ def _gather(graph: OnnxGraph, transpose: Operator) -> bool:
 
 def _merge(graph: OnnxGraph, gather: Operator) -> bool:
     inner = graph.producer(gather.inputs[0])
-    if inner is None or inner.op_type != "Gather" or inner.attributes.get("axis", 0) != gather.attributes.get("axis", 0):
+    if inner is None or inner.op_type != "Gather":
+        return False
+    if inner.attributes.get("axis", 0) != gather.attributes.get("axis", 0):
         return False
     first, second = graph.constants.get(inner.inputs[1]), graph.constants.get(gather.inputs[1])
     if first is None or second is None or first.ndim != 1 or second.ndim != 1:

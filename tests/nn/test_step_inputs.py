@@ -24,7 +24,7 @@ class Branches(nn.Cell):
 
 def _drawn(model, seed: int) -> list[np.ndarray]:
     draw_drop_paths(model, np.random.default_rng(seed))
-    return [model.first.keep_scale.asnumpy(), model.second.keep_scale.asnumpy()]
+    return [path.keep_scale.asnumpy().copy() for path in (model.first, model.second)]
 
 
 def test_one_seed_draws_one_set_of_paths_and_another_seed_another():

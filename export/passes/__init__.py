@@ -7,7 +7,7 @@ from msnoah.export.passes.constant_scales import merge_constant_scales
 from msnoah.export.passes.convolution_biases import merge_convolution_biases
 from msnoah.export.passes.dead_code import remove_dead_code
 from msnoah.export.passes.duplicate_constants import merge_duplicate_constants
-from msnoah.export.passes.early_means import take_means_early
+from msnoah.export.passes.early_means import multiply_for_means, take_means_early
 from msnoah.export.passes.early_rows import take_rows_early
 from msnoah.export.passes.expands import remove_expands
 from msnoah.export.passes.flattened_products import unflatten_products
@@ -35,6 +35,7 @@ PASSES = (
     defer_offsets,
     separate_heads,
     take_means_early,
+    multiply_for_means,
     take_rows_early,
     remove_dead_code,
     merge_duplicate_constants,

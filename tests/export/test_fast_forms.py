@@ -300,7 +300,8 @@ def column(g, x):
 
 
 @pytest.mark.parametrize("network,rows", [
-    (mean_of_residual, [6, 1, 1]), (mean_of_product_read_twice, [6]), (mean_of_columns, [6]),
+    (mean_of_residual, [6, 1, 1, 1, 1]),                # fc1, two means, fc2 and the classifier
+    (mean_of_product_read_twice, [6, 1]), (mean_of_columns, [6]),
     # For each head the keys and values of all tokens, the query and what follows of one.
     (class_token, 2 * [1, 6, 6, 1, 1] + [1, 1, 1, 1]), (class_token_with_positions, [1]), (token_and_all, 13 * [6]),
     (column, [6]),

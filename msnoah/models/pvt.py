@@ -103,7 +103,8 @@ class ReducedLinearAttention(ReducedAttention):
         k = k + self.positional_encoding.swapaxes(1, 2)
         x = self.product(q, k, v)                                               # (B, C, N)
         if self.sr_ratio > 1:
-            v = ops.matmul(v, self.enlarging.astype(v.dtype))                   # (B, C, N / sr^2) -> (B, C, N)
+            rows = v.reshape(-1, v.shape[-1])                                   # (B, C, N / sr^2) -> (B*C, N / sr^2)
+            v = ops.MatMul()(rows, self.enlarging.astype(v.dtype)).reshape(x.shape)     # -> (B, C, N)
         x = x + shared_conv(self.dwc, v, (self.size, self.size))
         return self.proj(x.swapaxes(1, 2))                                      # (B, C, N) -> (B, N, C)
 

@@ -35,18 +35,26 @@ PASSES = (
     defer_offsets,
     separate_heads,
     take_means_early,
-    multiply_for_means,
     take_rows_early,
     remove_dead_code,
     merge_duplicate_constants,
 )
 """In the order they run; the whole list runs again until none finds anything."""
 
+LAST = (multiply_for_means,)
+"""What runs once after that, since it hides from the others what they look for."""
+
 MAX_ROUNDS = 20
 
 
-def run_passes(graph: OnnxGraph, passes=PASSES) -> None:
-    """Runs passes in order, again and again until the graph stays as it is."""
+def run_passes(graph: OnnxGraph, passes=PASSES, last=LAST) -> None:
+    """Runs passes in order, again and again until the graph stays as it is, before and after the last ones."""
+    _repeat(graph, passes)
+    if any([change(graph) for change in last]):
+        _repeat(graph, passes)
+
+
+def _repeat(graph: OnnxGraph, passes) -> None:
     for _ in range(MAX_ROUNDS):
         if not any([change(graph) for change in passes]):
             return

@@ -42,17 +42,12 @@ def add(graph: OnnxGraph, operator: Operator, offsets: list[Offset | None]) -> l
 
 
 def matmul(graph: OnnxGraph, operator: Operator, offsets: list[Offset | None]) -> list[Offset] | None:
-    """With a constant matrix, (x + c) W = x W + c W and W (x + c) = W x + W c. In attention see `defer_offsets`."""
+    """With a constant matrix, (x + c) W = x W + c W. In attention see `defer_offsets`."""
     (x, y), (left, right) = operator.inputs, offsets
     if left and left.array is not None and y in graph.constants and graph.constants[y].ndim == 2:
         row = np.broadcast_to(left.array, (*left.array.shape[:-1], graph.shape(x)[-1]))
         return [Offset(row @ graph.constants[y].astype(np.float64), left.sources)]
-    if left or right is None or right.array is None:
-        return None
-    if x in graph.constants and graph.constants[x].ndim == 2:
-        rows = np.broadcast_to(right.array, (*right.array.shape[:-2], *graph.shape(y)[-2:-1], right.array.shape[-1]))
-        return [Offset(compress(graph.constants[x].astype(np.float64) @ rows), right.sources)]
-    if right.array.ndim != len(graph.shape(x)):
+    if left or right is None or right.array is None or right.array.ndim != len(graph.shape(x)):
         return None
     if x not in graph.constants and graph.shape(y)[-1] > 1 and right.array.shape[-1] == 1:
         return [Offset(None, right.sources)]

@@ -41,6 +41,6 @@ def render(run: RunFolder) -> str:
     environment.filters.update(FILTERS, size=format_size)
     try:
         return environment.get_template("report.html.jinja").render(gather(run))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, jinja2.UndefinedError) as error:
         files = "history.jsonl, evaluation.json or export.json"
         raise RunFolderError(f"{run.path}: {files} is damaged: {type(error).__name__}: {error}") from error

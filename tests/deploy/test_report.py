@@ -146,6 +146,7 @@ def test_many_classes_show_the_lowest(run):
 @pytest.mark.parametrize("name, content, error, words", [
     ("export.json", "{", RunFolderError, "export.json:1: not JSON"),
     ("export.json", '{"artifacts": 3}', RunFolderError, "damaged"),
+    ("export.json", '{"artifacts": {}}', RunFolderError, "damaged"),
     ("evaluation.json", '{"top1": 0.5, "per_class": 7}', RunFolderError, "damaged"),
     ("history.jsonl", '{"phase": "bn_reestimation"}\n', RunFolderError, "damaged"),
     ("profiles/p.json", "{}", ProfileError, "p.json:1"),

@@ -17,7 +17,6 @@ from msnoah.export.passes.identities import remove_identities
 from msnoah.export.passes.offsets import defer_offsets
 from msnoah.export.passes.reshapes import merge_reshapes
 from msnoah.export.passes.split_products import split_products
-from msnoah.export.passes.token_reorderings import gather_rows
 from msnoah.export.passes.transposes import merge_transposes
 
 PASSES = (
@@ -26,7 +25,6 @@ PASSES = (
     unflatten_products,
     merge_reshapes,
     merge_transposes,
-    gather_rows,
     split_products,
     merge_gelus,
     merge_convolution_biases,

@@ -150,40 +150,6 @@ def test_constants_travel_to_where_they_cost_nothing(network, additions):
     assert transformed(network, 2, 6, 8)["Add"] == additions
 
 
-# --- gather_rows
-
-
-def windows(g, x):
-    cut = g.op("Transpose", g.op("Reshape", x, g.ints(2, 2, 3, 2, 3, 32)), perm=[0, 1, 3, 2, 4, 5])
-    return g.op("Reshape", cut, g.ints(8, 9, 32))
-
-
-def windows_and_back(g, x):
-    cut = g.op("Reshape", windows(g, x), g.ints(2, 2, 2, 3, 3, 32))
-    return g.op("Reshape", g.op("Transpose", g.op("Relu", cut), perm=[0, 1, 3, 2, 4, 5]), g.ints(2, 36, 32))
-
-
-def ordered_twice(g, x):
-    once = g.op("Gather", x, RNG.permutation(36), axis=1)
-    return g.op("Gather", once, RNG.permutation(36), axis=1)
-
-
-def heads_apart(g, x):
-    return g.op("Transpose", g.op("Reshape", x, g.ints(2, 36, 1, 32)), perm=[0, 2, 1, 3])
-
-
-def short_rows(g, x):
-    return g.op("Transpose", g.op("Reshape", x, g.ints(2, 6, 6, 4, 8)), perm=[0, 2, 1, 3, 4])
-
-
-@pytest.mark.parametrize("network,transposes,gathers", [
-    (windows, 0, 1), (windows_and_back, 0, 2), (ordered_twice, 0, 1), (heads_apart, 1, 0), (short_rows, 1, 0),
-])
-def test_rows_are_gathered(network, transposes, gathers):
-    counts = transformed(network, 2, 36, 32)
-    assert (counts["Transpose"], counts["Gather"]) == (transposes, gathers)
-
-
 # --- separate_heads
 
 

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from small_net import SmallNet
 
 from msnoah.config import TrainConfig
 from msnoah.data.batches import Batch
@@ -74,8 +75,6 @@ def test_clip_factor(norm, limit, factor):
 
 
 def test_share_and_drop_paths_reach_a_compiled_step():
-    from conftest import SmallNet
-
     model = SmallNet(drop_path_rate=0.5)
     step_inputs.prepare_drop_paths(model, 16)
     step, scalars = step_of(model)

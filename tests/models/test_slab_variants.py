@@ -23,7 +23,8 @@ SMALL = {
 }
 EXTRA = {"slab_swin": {"attention_types": "LS"}}
 NAMES = [name for name in list_models() if any(family in name for family in SMALL)]
-ONE_OF_EACH = ["slab_deit_t", "pvt_t_prepbn", "slab_swin_t", "slab_cswin_t"]
+SLOW_TO_COMPILE = [pytest.param(name, marks=pytest.mark.slow) for name in ("pvt_t_prepbn", "slab_cswin_t")]  # 25 s each
+ONE_OF_EACH = ["slab_deit_t", "slab_swin_t", *SLOW_TO_COMPILE]
 # thousands of parameters as the authors' models have them, before and after exact folding
 COUNTS = {
     "deit_s_prepbn": (22070, 22031), "deit_t_prepbn": (5717, 5708), "pvt_m_prepbn": (44253, 44159),

@@ -177,5 +177,6 @@ def _array(name: str, pieces: list[_Tensor]) -> np.ndarray:
         shape = ()
     if math.prod(shape) * dtype.itemsize != len(content):
         raise ValueError(f"'{name}' of shape {shape} and type {tensor.type} has {len(content)} bytes")
-    array = np.frombuffer(content, dtype).reshape(shape)
+    # A message may start at any byte, and MindSpore 2.7 takes no unaligned array.
+    array = np.require(np.frombuffer(content, dtype), requirements="A").reshape(shape)
     return (array.astype(np.uint32) << 16).view(np.float32) if tensor.type == "BFloat16" else array

@@ -1,1 +1,1 @@
-"""Training and evaluation: `trainer.train` drives a run from its config, `evaluator.evaluate_run` measures a finished one."""
+"""Training and evaluation: `trainer.train` drives a run, `evaluator.evaluate_run` measures what it left."""

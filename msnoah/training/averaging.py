@@ -10,7 +10,7 @@ from msnoah.training.train_step import compiled
 
 
 class WeightAverage:
-    """average = decay * average + (1 - decay) * weight, after each optimiser step; it starts at the weights themselves."""
+    """average = decay * average + (1 - decay) * weight, after each step; it starts at the weights themselves."""
 
     def __init__(self, weights: dict[str, Parameter], decay: float, mode: str = "graph"):
         self.weights = {name: weight for name, weight in weights.items() if weight.dtype == ms.float32}

@@ -41,7 +41,7 @@ def _explain(name: str, message: str) -> str:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keeps MindSpore's lines about missing libraries off the screen: its own log, and what goes straight to descriptor 2."""
+    """Hides MindSpore's lines about missing libraries: those of its log, and those straight to descriptor 2."""
     kept, nowhere, level = os.dup(2), os.open(os.devnull, os.O_WRONLY), logging.root.manager.disable
     try:
         logging.disable(logging.CRITICAL)

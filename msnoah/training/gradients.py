@@ -10,5 +10,5 @@ def global_norm(gradients: tuple[Tensor, ...]) -> Tensor:
 
 
 def clip_factor(norm: float, limit: float | None) -> float:
-    """What gradients of this norm are multiplied by, so that their norm is at most `limit` (as torch: norm + 1e-6 below)."""
+    """What gradients of this norm are multiplied by, so that it is at most `limit`: as torch, limit / (norm + 1e-6)."""
     return 1.0 if limit is None else min(1.0, limit / (norm + 1e-6))

@@ -24,7 +24,7 @@ class SavedRun(NamedTuple):
 
 
 def find_saved_run(run: RunFolder, resume: bool) -> SavedRun | None:
-    """What to go on from; None is a start from step 0, which is also right for a run killed before its first checkpoint.
+    """What to go on from; None is a start from step 0, also right for a run killed before its first checkpoint.
 
     Raises:
         TrainingError: nothing to resume, or a run in the way of a new one.
@@ -56,7 +56,7 @@ def write_saved_run(run: RunFolder, saved: SavedRun) -> None:
 
 
 def check_same_run(saved: SavedRun, config: RunConfig, run: RunFolder) -> None:
-    """ConfigError that names the first key in which a resumed config differs, beside those that do not change the numbers."""
+    """ConfigError that names the first key in which a resumed config differs; keys that change no number may."""
     before, now = _flat(saved.config), _flat(config.model_dump(mode="json"))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and not key.startswith(FREE_KEYS):

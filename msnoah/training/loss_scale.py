@@ -45,5 +45,5 @@ class LossScale:
         self._skips_in_a_row += 1
         self.value, self.good_steps = max(self.value / 2, 1.0), 0
         if self._skips_in_a_row == LONGEST_RUN_OF_SKIPS:
-            raise TrainingError(f"gradients overflowed in {LONGEST_RUN_OF_SKIPS} steps in a row, down to loss scale {self.value:g}; "
-                                "try train.amp_level O0 or a lower train.optimizer.lr")
+            raise TrainingError(f"gradients overflowed in {LONGEST_RUN_OF_SKIPS} steps in a row, down to loss scale "
+                                f"{self.value:g}; try train.amp_level O0 or a lower train.optimizer.lr")

@@ -21,7 +21,7 @@ class ClassificationMetrics:
         own = logits[rows, labels]
         peak = logits.max(1)
         self._loss_sum += float(np.sum(peak + np.log(np.exp(logits - peak[:, None]).sum(1)) - own))
-        # Ties count against the label, so that a constant model scores 0 and not 100 %; so does a logit that is not a number.
+        # Ties and logits that are no numbers count against the label, so that a constant model scores 0, not 100 %.
         above = np.sum(~(logits < own[:, None]), axis=1) - 1
         self._top5_hits += int(np.sum(above < 5))
 
@@ -31,12 +31,13 @@ class ClassificationMetrics:
         return int(self.confusion.sum())
 
     def result(self) -> dict[str, Any]:
-        """top1 and loss; top5 where there are 5 classes or more; per_class accuracy (None for a class without images)."""
+        """top1 and loss; top5 from 5 classes on; per_class accuracy (None for a class without images)."""
         count = self.count
         record = {"top1": float(self.confusion.trace() / count), "loss": self._loss_sum / count, "images": count}
         if len(self.confusion) >= 5:
             record["top5"] = self._top5_hits / count
         totals = self.confusion.sum(1)
         record["majority_class_rate"] = float(totals.max() / count)
-        record["per_class"] = [float(hit / total) if total else None for hit, total in zip(self.confusion.diagonal(), totals)]
+        hits = self.confusion.diagonal()
+        record["per_class"] = [float(hit / total) if total else None for hit, total in zip(hits, totals)]
         return record

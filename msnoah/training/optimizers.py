@@ -45,7 +45,7 @@ class AdamW(nn.Cell):
 
 
 class SGD(nn.Cell):
-    """Gradient descent with momentum, as torch.optim.SGD: g += wd p; m = mu m + g; p -= lr (g + mu m if nesterov else m)."""
+    """Momentum as in torch.optim.SGD: g += wd p; m = mu m + g; p -= lr m, or lr (g + mu m) with Nesterov's."""
 
     def __init__(self, parameters: list[Parameter], config: OptimizerConfig):
         super().__init__()
@@ -71,7 +71,7 @@ class SGD(nn.Cell):
 
 
 def is_decayed(parameter: Parameter, config: OptimizerConfig) -> bool:
-    """Matrices and kernels are; 1-D parameters (biases, norms, alpha) and names that hold an entry of `no_decay` are not."""
+    """Matrices and kernels are; 1-D parameters (biases, norms, alpha) and names with a part in `no_decay` are not."""
     return len(parameter.shape) > 1 and not any(part in parameter.name for part in config.no_decay)
 
 

@@ -10,7 +10,8 @@ def check_schedule(train: TrainConfig) -> None:
     """Refuses a schedule that leaves no epoch between its start and its cool-down (ConfigError)."""
     cooldown = train.schedule.cooldown_epochs
     if cooldown >= train.epochs:
-        raise ConfigError(f"train.schedule.cooldown_epochs is {cooldown:g}, expected less than train.epochs ({train.epochs})")
+        raise ConfigError(f"train.schedule.cooldown_epochs is {cooldown:g}, expected less than train.epochs, "
+                          f"{train.epochs}")
 
 
 def learning_rate(step: int, train: TrainConfig, steps_per_epoch: int) -> float:

@@ -78,7 +78,9 @@ class AccumulatedStep:
         return StepResult(float(np.mean(losses)), norm, applied)
 
 
-def create_step(model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss_scale: LossScale) -> FusedStep | AccumulatedStep:
+def create_step(
+    model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss_scale: LossScale
+) -> FusedStep | AccumulatedStep:
     """The cheaper form that the config allows; it compiles at its first call."""
     if train.accumulate == 1 and train.amp_level == "O0":
         return FusedStep(model, optimizer, train)

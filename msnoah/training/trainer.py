@@ -48,9 +48,9 @@ def train(config: RunConfig, run: RunFolder, *, resume: bool = False) -> dict[st
         resume: go on from last.ckpt; a run that is finished stays as it is.
 
     Returns:
-        epochs, steps, best_top1 and best_epoch, last_top1, majority_class_rate (of the val split), seconds, cpu_seconds,
-        compile_seconds, steps_per_cpu_s (data included, compilation left out), skipped_steps (overflows under AMP), and
-        `resumed`: "no", "yes" or "finished already".
+        epochs, steps, best_top1 and best_epoch, last_top1, majority_class_rate (of the val split), seconds,
+        cpu_seconds, compile_seconds, steps_per_cpu_s (data included, compilation left out), skipped_steps
+        (overflows under AMP), and `resumed`: "no", "yes" or "finished already".
 
     Raises:
         TrainingError: a loss that is not finite, a signal, nothing to resume, or a run in the way of a new one.
@@ -71,13 +71,14 @@ def train(config: RunConfig, run: RunFolder, *, resume: bool = False) -> dict[st
 
 
 def with_classes(config: RunConfig, source: ImageSource) -> RunConfig:
-    """The config with the class names of the data; ConfigError if it names others or a model with another number of them."""
+    """The config with the class names of the data; ConfigError if it names others, or a model of another number."""
     found, args = list(source.classes), config.model.args
     if config.data.classes not in ([], found):
         raise ConfigError(f"data.classes lists {len(config.data.classes)} classes that are not those of the data "
                           f"({len(found)}: {', '.join(found[:3])} ...); leave it out")
     if args.get("num_classes", len(found)) != len(found):
-        raise ConfigError(f"model.args.num_classes is {args['num_classes']}, but the data has {len(found)} classes; leave it out")
+        raise ConfigError(f"model.args.num_classes is {args['num_classes']}, but the data has {len(found)} classes; "
+                          "leave it out")
     return config.model_copy(update={"data": config.data.model_copy(update={"classes": found})})
 
 
@@ -100,7 +101,7 @@ class Trainer:
     def run(self) -> dict[str, Any]:
         """Trains to the end; the final record that `train` returns."""
         if self._is_finished():
-            tqdm.write(f"{self.run_folder.path}: finished already, after {self.settings.epochs} epochs", file=sys.stderr)
+            _say(f"{self.run_folder.path}: finished already, after {self.settings.epochs} epochs")
             return {**self._final_record(), "resumed": "finished already"}
         try:
             while self.state.epoch < self.settings.epochs:
@@ -118,18 +119,19 @@ class Trainer:
 
     def _open_loaders(self, train_source: ImageSource, val_source: ImageSource) -> None:
         settings, data = self.settings, self.config.data
-        self.loader = BatchLoader(train_source, data, batch_size=settings.batch_size, training=True, seed=self.config.seed,
-                                  mixup=settings.mixup, label_smoothing=settings.label_smoothing)
+        self.loader = BatchLoader(train_source, data, batch_size=settings.batch_size, training=True,
+                                  seed=self.config.seed, mixup=settings.mixup, label_smoothing=settings.label_smoothing)
         self.val_loader = validation_loader(val_source, self.config)
         self.steps_per_epoch = len(self.loader) // settings.accumulate
         if not self.steps_per_epoch:
-            raise ConfigError(f"train.accumulate is {settings.accumulate}, but an epoch has only {len(self.loader)} batches "
-                              f"of {settings.batch_size}; lower one of the two")
+            raise ConfigError(f"train.accumulate is {settings.accumulate}, but an epoch has only {len(self.loader)} "
+                              f"batches of {settings.batch_size}; lower one of the two")
 
     def _build_model(self, checkpoint: str | None) -> None:
         config, settings = self.config, self.settings
         ms.set_seed(config.seed)   # the draws of the initial weights
-        self.model = create_model(config.model.name, checkpoint=checkpoint, strict=config.model.strict, **config.model_arguments())
+        self.model = create_model(config.model.name, checkpoint=checkpoint, strict=config.model.strict,
+                                  **config.model_arguments())
         step_inputs.prepare_drop_paths(self.model, settings.batch_size)
         self.weights = step_inputs.weights(self.model)
         mixed_precision(self.model, settings.amp_level)
@@ -183,14 +185,16 @@ class Trainer:
 
     def _with_drop_paths(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for number, batch in enumerate(batches):
-            step_inputs.draw_drop_paths(self.model, np.random.default_rng((self.config.seed, DROP_PATH, self.state.step, number)))
+            random = np.random.default_rng((self.config.seed, DROP_PATH, self.state.step, number))
+            step_inputs.draw_drop_paths(self.model, random)
             yield batch
 
     def _check_finite(self, result: StepResult) -> None:
         if math.isfinite(result.loss) and (math.isfinite(result.gradient_norm) or not result.applied):
             return
         what = "gradients are" if math.isfinite(result.loss) else "loss is"
-        kept = "last.ckpt holds the last good state" if self.run_folder.last_checkpoint.is_file() else "nothing was saved yet"
+        saved = self.run_folder.last_checkpoint.is_file()
+        kept = "last.ckpt holds the last good state" if saved else "nothing was saved yet"
         raise TrainingError(f"{what} not finite at epoch {self.state.epoch + 1}, step {self.state.step + 1}; {kept}; "
                             "try a lower train.optimizer.lr or train.clip_grad_norm")
 
@@ -219,14 +223,14 @@ class Trainer:
         while state.reestimation_epochs < settings.bn_reestimation_epochs:
             self.clock = EpochClock(state)
             number = settings.epochs + state.reestimation_epochs + 1
-            batches = tqdm(self.loader.epoch(number - 1), total=len(self.loader), desc=f"BatchNorm pass {number}", leave=False)
-            reestimation(self.interruption.watch(batches))
+            batches = self.interruption.watch(self.loader.epoch(number - 1))
+            reestimation(tqdm(batches, total=len(self.loader), desc=f"BatchNorm pass {number}", leave=False))
             record = {"epoch": number, "phase": "bn_reestimation", "step": state.step, **self._evaluate(number)}
             state.reestimation_epochs += 1
             self._close_epoch(record)
 
     def _evaluate(self, number: int) -> dict[str, float]:
-        """Metrics of the averaged weights if there are any, else of the trained ones; best.ckpt if they are the best so far."""
+        """Metrics of the averaged weights if there are any, else of the trained; best.ckpt if they are the best."""
         with self.average.applied() if self.average else nullcontext():
             batches = self.interruption.watch(self.val_loader.epoch(0))
             metrics = self.evaluate(batches, self.classes).result()
@@ -241,17 +245,18 @@ class Trainer:
         self.run_folder.append_history({**record, **times})
         self._save_last()
         shown = " ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
-        tqdm.write(f"epoch {record['epoch']} ({record['phase']}): {shown}", file=sys.stderr)
+        _say(f"epoch {record['epoch']} ({record['phase']}): {shown}")
 
     def _groups(self) -> dict[str, dict[str, Parameter]]:
-        """What last.ckpt holds. A weight's own name stands for the one to evaluate and export, which may be the averaged one."""
+        """What last.ckpt holds. A weight's own name stands for what is evaluated and exported, so for an average."""
         moments = {"optimizer.": optimizer_state(self.optimizer)}
         if self.average is None:
             return {"": self.weights, **moments}
         return {"": self.average.averages, "optimizer.trained.": self.weights, **moments}
 
     def _save_last(self) -> None:
-        saved = SavedRun(gather(self._groups()), self.state.record(), self.loss_scale.state(), self.config.model_dump(mode="json"))
+        config = self.config.model_dump(mode="json")
+        saved = SavedRun(gather(self._groups()), self.state.record(), self.loss_scale.state(), config)
         write_saved_run(self.run_folder, saved)
 
     def _restore(self, saved: SavedRun) -> None:
@@ -267,13 +272,19 @@ class Trainer:
         return done.epoch == settings.epochs and done.reestimation_epochs == settings.bn_reestimation_epochs
 
     def _interrupted(self) -> TrainingError:
-        return TrainingError(f"interrupted at epoch {self.state.epoch + 1}, step {self.state.step}; go on with --resume")
+        state = self.state
+        return TrainingError(f"interrupted at epoch {state.epoch + 1}, step {state.step}; go on with --resume")
 
     def _final_record(self) -> dict[str, Any]:
         state = self.state
         last_top1 = [r["val_top1"] for r in self.run_folder.history() if "val_top1" in r][-1]
-        return {"epochs": state.epoch, "steps": state.step, "best_top1": state.best_top1, "best_epoch": state.best_epoch,
-                "last_top1": last_top1, "majority_class_rate": state.majority_class_rate, "seconds": state.seconds,
+        return {"epochs": state.epoch, "steps": state.step, "best_top1": state.best_top1,
+                "best_epoch": state.best_epoch, "last_top1": last_top1,
+                "majority_class_rate": state.majority_class_rate, "seconds": state.seconds,
                 "cpu_seconds": state.cpu_seconds, "compile_seconds": state.compile_seconds,
                 "steps_per_cpu_s": state.steps_per_cpu_second(), "skipped_steps": self.loss_scale.skipped_steps,
                 "resumed": self.resumed}
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)

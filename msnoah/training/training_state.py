@@ -54,6 +54,6 @@ def restore(groups: dict[str, dict[str, Parameter]], arrays: dict[str, np.ndarra
         for name, parameter in parameters.items():
             found = arrays.get(f"{group}{name}")
             if found is None or found.shape != tuple(parameter.shape):
-                shape = "nothing" if found is None else f"shape {found.shape}"
-                raise CheckpointError(f"{path}: holds {shape} for {group}{name}, expected shape {tuple(parameter.shape)}")
+                held = "nothing" if found is None else f"shape {found.shape}"
+                raise CheckpointError(f"{path}: holds {held} for {group}{name}, expected shape {parameter.shape}")
             ops.assign(parameter, Tensor(found))   # set_data would not reach functions compiled already

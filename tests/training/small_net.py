@@ -10,7 +10,10 @@ from msnoah.registry import register_model
 class SmallNet(nn.Cell):
     """Pixels -> Dense -> PRepBN -> residual branch with stochastic depth -> classes. (B, C, S, S) -> (B, K)"""
 
-    def __init__(self, num_classes: int = 10, in_channels: int = 1, image_size: int = 8, width: int = 16, drop_path_rate: float = 0.0):
+    def __init__(
+        self, num_classes: int = 10, in_channels: int = 1, image_size: int = 8, width: int = 16,
+        drop_path_rate: float = 0.0,
+    ):
         super().__init__()
         self.pixels = in_channels * image_size**2
         self.embed = nn.Dense(self.pixels, width)

@@ -18,7 +18,7 @@ model:
   name: slab_deit_t
   args: {embed_dim: 16, depth: 2, num_heads: 2, patch_size: 2, drop_path_rate: 0.3}
 data:
-  {source: digits, image_size: 8, channels: 1, mean: [0.3], std: [0.38], crop_fraction: 1.0, augment: {crop: padded, padding: 1}}
+  {source: digits, image_size: 8, channels: 1, mean: [0.3], std: [0.38], augment: {crop: padded, padding: 1}}
 train:
   epochs: 3
   batch_size: 144
@@ -79,7 +79,7 @@ def untouched(tmp_path_factory) -> RunFolder:
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_and_resumed_is_the_same(untouched, tmp_path, kills):
     random = np.random.default_rng()
-    moments = sorted(random.integers(0, STEPS + 1, kills))   # at 0 before the first step, at STEPS in the BatchNorm pass
+    moments = sorted(random.integers(0, STEPS + 1, kills))   # STEPS: in the BatchNorm pass
     delays = random.uniform(0, 0.3, kills)                   # about a step: into computing, evaluating or writing
     run = tmp_path / "run"
     killed = [kill_at(start(tmp_path, run), moment, delay) for moment, delay in zip(moments, delays)]

@@ -16,14 +16,15 @@ STEPS = 20
 
 def parameters() -> list[Parameter]:
     random = np.random.default_rng(0)
-    return [Parameter(Tensor(random.standard_normal(shape).astype(np.float32)), name=name) for name, shape in SHAPES.items()]
+    return [Parameter(Tensor(random.standard_normal(shape).astype(np.float32)), name=name)
+            for name, shape in SHAPES.items()]
 
 
 def gradients() -> list[list[np.ndarray]]:
     """From 1e-9, where eps matters, to 10."""
     random = np.random.default_rng(1)
-    return [[(random.standard_normal(shape) * 10.0 ** random.integers(-9, 2)).astype(np.float32) for shape in SHAPES.values()]
-            for _ in range(STEPS)]
+    return [[(random.standard_normal(shape) * 10.0 ** random.integers(-9, 2)).astype(np.float32)
+             for shape in SHAPES.values()] for _ in range(STEPS)]
 
 
 def rate(step: int) -> float:

@@ -23,15 +23,21 @@ def batch(size: int, seed: int = 0) -> Batch:
 
 
 def step_of(model, loss_scale=None, **train):
-    settings = TrainConfig(epochs=1, optimizer={"name": "sgd", "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0}, **train)
+    optimizer = {"name": "sgd", "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0}
+    settings = TrainConfig(epochs=1, optimizer=optimizer, **train)
     weights = [w for w in step_inputs.weights(model).values() if w.requires_grad]
     model.set_train(True)
     optimizer = create_optimizer(weights, settings.optimizer)
-    return create_step(model, optimizer, settings, loss_scale or LossScale(settings.amp_level != "O0")), optimizer.step_scalars(0.1, 0)
+    loss_scale = loss_scale or LossScale(settings.amp_level != "O0")
+    return create_step(model, optimizer, settings, loss_scale), optimizer.step_scalars(0.1, 0)
 
 
 def values(model) -> dict[str, np.ndarray]:
     return {name: w.asnumpy().copy() for name, w in step_inputs.weights(model).items()}
+
+
+def trained_values(model) -> dict[str, np.ndarray]:
+    return {name: value for name, value in values(model).items() if "moving" not in name}
 
 
 def copied(model, other):
@@ -64,7 +70,7 @@ def test_clipping_limits_the_update(small_model):
     before = values(small_model)
     step, scalars = step_of(small_model, clip_grad_norm=0.01)
     result = step([batch(16)], scalars)
-    moved = np.sqrt(sum(np.sum((value - before[name]) ** 2) for name, value in values(small_model).items() if "moving" not in name))
+    moved = np.sqrt(sum(np.sum((value - before[name]) ** 2) for name, value in trained_values(small_model).items()))
     assert result.gradient_norm > 0.1
     assert moved == pytest.approx(0.1 * 0.01, rel=1e-3)   # lr * limit
 
@@ -109,7 +115,7 @@ def test_a_step_that_overflows_is_left_out(small_model):
     result = step([batch(16)], scalars)
     assert not result.applied and np.isfinite(result.loss)
     assert (loss_scale.value, loss_scale.skipped_steps) == (2.0**126, 1)
-    assert all(np.array_equal(value, before[name]) for name, value in values(small_model).items() if "moving" not in name)
+    assert all(np.array_equal(value, before[name]) for name, value in trained_values(small_model).items())
     loss_scale.value = 1024.0
     assert step([batch(16)], scalars).applied
     assert not np.array_equal(values(small_model)["head.weight"], before["head.weight"])

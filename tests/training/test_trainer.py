@@ -34,8 +34,8 @@ def test_learns_the_digits_and_evaluates_what_it_kept(make_config, make_run):
     assert record["majority_class_rate"] == pytest.approx(0.1, abs=0.01)
     assert (record["epochs"], record["resumed"], record["steps"]) == (6, "no", 6 * (1442 // 60))
     assert [r["epoch"] for r in run.history()] == list(range(1, 7))
-    assert TIMES | {"epoch", "phase", "step", "lr", "train_loss", "val_loss", "val_top1", "val_top5", "layer_norm_share"} == set(
-        run.history()[0])
+    numbers = {"epoch", "phase", "step", "lr", "train_loss", "val_loss", "val_top1", "val_top5", "layer_norm_share"}
+    assert set(run.history()[0]) == numbers | TIMES
     assert run.config().data.classes == [str(digit) for digit in range(10)]
     best = evaluate_run(run)
     assert best["top1"] == record["best_top1"] == max(r["val_top1"] for r in run.history())
@@ -136,7 +136,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(m
     schedule = {"name": "step", "milestones": [1], "gamma": 1e9}   # a good epoch first
     config = make_config(epochs=3, optimizer={"name": "sgd", "lr": 0.01}, schedule=schedule)
     run = make_run(config)
-    with pytest.raises(TrainingError, match=r"(loss is|gradients are) not finite at epoch [23], step \d+; last.ckpt holds the last good"):
+    with pytest.raises(TrainingError, match=r" not finite at epoch [23], step \d+; last.ckpt holds the last good"):
         train(config, run)
     assert all(np.isfinite(array).all() for array in read_state(run.last_checkpoint)[0].values())
 

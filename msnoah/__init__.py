@@ -6,6 +6,7 @@ Public names are loaded on first use: importing MindSpore costs seconds and 400 
 import importlib
 import os
 import platform
+from importlib.metadata import PackageNotFoundError, version
 
 __version__ = "0.1.0"
 
@@ -26,8 +27,18 @@ __all__ = sorted(_PUBLIC)
 # fast one. It is read when MindSpore is imported, so it must be set before. A user's own setting wins.
 if platform.machine() in ("x86_64", "AMD64"):
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
-# MindSpore would choose protobuf's pure Python implementation, 20 times slower on MindIR and ONNX files.
-os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "upb")
+
+def _has_mindspore(*release: int) -> bool:
+    try:
+        return tuple(map(int, version("mindspore").split(".")[:2])) >= release
+    except PackageNotFoundError:
+        return False
+
+
+# MindSpore chooses protobuf's pure Python implementation, 20 times slower on MindIR and ONNX files. 2.7 cannot do without
+# it, 2.10 can; releases between were not tried.
+if _has_mindspore(2, 10):
+    os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "upb")
 
 
 def __getattr__(name: str):

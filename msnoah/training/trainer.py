@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -146,7 +146,8 @@ class Trainer:
         done = state.step - state.epoch * self.steps_per_epoch
         batches = self.loader.epoch(state.epoch, start=done * self.settings.accumulate)
         title = f"epoch {state.epoch + 1}/{self.settings.epochs}"
-        with tqdm(total=self.steps_per_epoch, initial=done, desc=title, unit="step", leave=False) as progress:
+        bar = tqdm(total=self.steps_per_epoch, initial=done, desc=title, unit="step", leave=False)
+        with closing(batches), bar as progress:
             for done in range(done + 1, self.steps_per_epoch + 1):
                 self.interruption.check()
                 result, lr = self._take_step(batches)
@@ -155,7 +156,6 @@ class Trainer:
                 every = self.settings.checkpoint_every_steps
                 if every and state.step % every == 0 and done < self.steps_per_epoch:
                     self._save_last()
-        batches.close()
 
     def _take_step(self, batches: Iterator[Batch]) -> tuple[StepResult, float]:
         state, loss_scale = self.state, self.loss_scale

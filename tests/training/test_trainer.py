@@ -10,6 +10,8 @@ from msnoah.checkpoint import read_state
 from msnoah.errors import CheckpointError, ConfigError, TrainingError
 from msnoah.nn import step_inputs
 from msnoah.training.evaluator import evaluate_run
+from msnoah.training.optimizers import AdamW
+from msnoah.training.schedules import learning_rate
 from msnoah.training.trainer import train
 
 TIMES = {"seconds", "cpu_seconds", "images_per_s", "steps_per_cpu_s"}
@@ -64,6 +66,19 @@ def test_an_interrupted_run_goes_on_bit_for_bit(settings, make_config, make_run,
     assert same_bits(parts.last_checkpoint, whole.last_checkpoint)
     assert same_bits(parts.best_checkpoint, whole.best_checkpoint)
     assert history(parts) == history(whole)
+
+
+def test_every_step_gets_its_own_rate_and_number(make_config, make_run, monkeypatch):
+    config = make_config(schedule={"name": "cosine", "warmup_epochs": 1}, mode="pynative")
+    seen, step_scalars = [], AdamW.step_scalars
+
+    def recording(self, lr, step):
+        seen.append((lr, step))
+        return step_scalars(self, lr, step)
+
+    monkeypatch.setattr(AdamW, "step_scalars", recording)
+    train(config, make_run(config))
+    assert seen == [(learning_rate(step, config.train, 6), step) for step in range(12)]
 
 
 def test_last_checkpoint_is_what_was_measured_last(make_config, make_run):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from msnoah.errors import CheckpointError
 from msnoah.mindspore_checkpoint import read_mindspore_checkpoint, write_mindspore_checkpoint
@@ -53,7 +53,7 @@ def load_checkpoint(model: nn.Cell, path: str | PathLike, *, strict: bool = True
         _LOG.warning("%s: loaded in part: %s", path, matching)
     for name, array in matching.pairs.items():
         parameter = parameters[name]
-        parameter.set_data(Tensor(np.array(array), parameter.dtype))
+        ops.assign(parameter, Tensor(np.array(array), parameter.dtype))   # set_data would not reach compiled functions
     return LoadReport(list(matching.pairs), matching.missing, matching.unexpected, matching.mismatched)
 
 

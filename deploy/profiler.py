@@ -1,6 +1,5 @@
 """Profiles the artifacts of a run: every runtime at every thread count, in turns, each in its own process."""
 
-import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -16,9 +15,10 @@ from msnoah.deploy.device import Device, read_device
 from msnoah.deploy.measurement import Samples, interleave, largest_relative_difference
 from msnoah.deploy.profile import Parity, Profile
 from msnoah.deploy.runtimes.table import RUNTIMES, find_runtime
-from msnoah.deploy.worker_process import PACKAGE_ROOT, WorkerProcess
+from msnoah.deploy.worker_process import WorkerProcess
 from msnoah.errors import MsnoahError, ProfileError, RunFolderError
 from msnoah.run_folder import RunFolder
+from msnoah.source_commit import find_commit
 
 OPERATOR_RUNS = 10  # runs of the profiled pass
 REFERENCE = "mindspore"  # whose outputs the others are compared with
@@ -168,7 +168,7 @@ def _to_profile(row: Row, settings: ProfileConfig, device: Device, started: str)
         runtime=row.runtime, threads=row.threads, thread_control=RUNTIMES[row.runtime].thread_control,
         batch_size=settings.batch_size, warmup=settings.warmup, device=device, started=started,
         wall_ms=row.samples.wall_ms, cpu_ms=row.samples.cpu_ms, peak_memory_mb=row.peak_memory_mb,
-        operators=row.operators, parity=row.parity, notes=row.notes, msnoah=msnoah.__version__, commit=_commit(),
+        operators=row.operators, parity=row.parity, notes=row.notes, msnoah=msnoah.__version__, commit=find_commit(),
         **row.loaded,
     )
 
@@ -178,14 +178,3 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be made: {error.strerror}") from error
-
-
-def _commit() -> str | None:
-    """The commit of this checkout of msnoah; None for an installed package or without git."""
-    if not (Path(PACKAGE_ROOT) / ".git").exists():
-        return None
-    command = ["git", "-C", PACKAGE_ROOT, "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -24,11 +24,12 @@ from msnoah.export.converter import mindir_to_onnx
 from msnoah.export.dynamic_batch import make_batch_dynamic
 from msnoah.export.mindir import batch_free_mindir_bytes, count_primitives, mindir_bytes
 from msnoah.export.preprocessing import embed_preprocessing
-from msnoah.export.verification import Arrays, Check, Predict, require_passed, run_cell, run_mindir, run_onnx, verify
+from msnoah.export.verification import Check, Predict, require_passed, run_cell, run_mindir, run_onnx, verify
 from msnoah.nn.fusing import fuse
 from msnoah.nn.step_inputs import count_parameters
 from msnoah.registry import create_model
 from msnoah.run_folder import RunFolder, write_json
+from msnoah.source_commit import find_commit
 
 INPUT, OUTPUT = "image", "logits"
 _DYNAMIC_FROM = (2, 3)
@@ -183,7 +184,7 @@ def _describe(
     return {
         "model": config.model.name, "arguments": config.model_arguments(), "checkpoint": checkpoint.name,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": metadata.find_commit(), "versions": metadata.find_versions(), "classes": list(data.classes),
+        "commit": find_commit(), "versions": metadata.find_versions(), "classes": list(data.classes),
         "preprocessing": metadata.describe_preprocessing(data, embedded=settings.embed_preprocessing),
         "inputs": metadata.describe_inputs(model.graph.input), "outputs": metadata.describe_inputs(model.graph.output),
         "artifacts": {

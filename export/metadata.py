@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-import subprocess
 from collections import Counter
 from importlib import metadata
 from pathlib import Path
@@ -42,18 +41,6 @@ def describe_file(path: Path) -> dict[str, Any]:
     """Name, SHA-256 and size of an artifact."""
     contents = path.read_bytes()
     return {"file": path.name, "sha256": hashlib.sha256(contents).hexdigest(), "size_bytes": len(contents)}
-
-
-def find_commit() -> str | None:
-    """The git commit of the clone that msnoah runs from, with "-dirty" if it is changed; None if it runs from no clone."""
-    root = Path(msnoah.__file__).resolve().parents[1]
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    if not (root / ".git").exists():
-        return None
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def find_versions() -> dict[str, str]:

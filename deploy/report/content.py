@@ -7,7 +7,7 @@ from typing import Any
 import msnoah
 from msnoah.deploy.artifact import exported_artifact
 from msnoah.deploy.latency_table import COLUMNS, format_ms, format_size, table_cells
-from msnoah.deploy.profile import Profile, load_profile
+from msnoah.deploy.profile import Profile
 from msnoah.deploy.report.charts import Series, distribution_chart, line_chart
 from msnoah.errors import ProfileError
 from msnoah.run_folder import RunFolder, read_json
@@ -23,16 +23,15 @@ CURVES: tuple[tuple[str, float, dict[str, str]], ...] = (  # title, factor, {his
 )
 
 
-def gather(run: RunFolder) -> Record:
+def gather(run: RunFolder, profiles: list[Profile]) -> Record:
     """Everything that the template shows; a section without facts is empty.
 
     Raises:
-        RunFolderError: a file of the folder is damaged; ProfileError: a profile is.
+        RunFolderError: a file of the folder is damaged.
     """
     history = run.history()
     export = run.export_record() if run.export_path.is_file() else {}
     evaluation = read_json(run.evaluation_path) if run.evaluation_path.is_file() else {}
-    profiles = [load_profile(path) for path in run.profile_paths()]
     config = run.config()
     return {
         "name": run.name, "model": config.model.name, "data": config.data.source,

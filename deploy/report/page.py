@@ -6,7 +6,7 @@ import jinja2
 
 from msnoah.atomic_file import write_text
 from msnoah.deploy.latency_table import format_csv, format_markdown, format_size
-from msnoah.deploy.profile import load_profile
+from msnoah.deploy.profile import Profile, load_profile
 from msnoah.deploy.report.content import FILTERS, gather
 from msnoah.errors import RunFolderError
 from msnoah.run_folder import RunFolder
@@ -23,15 +23,15 @@ def write_report(run: RunFolder) -> Path:
     Raises:
         RunFolderError, ProfileError: a file of the run is damaged, or the folder cannot be written.
     """
-    write_text(run.report_path, render(run))
     profiles = [load_profile(path) for path in run.profile_paths()]
+    write_text(run.report_path, render(run, profiles))
     if profiles:
         write_text(run.path / "latency.md", format_markdown(profiles))
         write_text(run.path / "latency.csv", format_csv(profiles))
     return run.report_path
 
 
-def render(run: RunFolder) -> str:
+def render(run: RunFolder, profiles: list[Profile]) -> str:
     """The page as text; RunFolderError where a record has another shape than its writer gives it."""
     # Chainable: a key that an older export.json lacks leaves a gap instead of costing the report.
     environment = jinja2.Environment(
@@ -40,7 +40,7 @@ def render(run: RunFolder) -> str:
     )
     environment.filters.update(FILTERS, size=format_size)
     try:
-        return environment.get_template("report.html.jinja").render(gather(run))
+        return environment.get_template("report.html.jinja").render(gather(run, profiles))
     except (KeyError, TypeError, AttributeError, ValueError, jinja2.UndefinedError) as error:
         files = "history.jsonl, evaluation.json or export.json"
         raise RunFolderError(f"{run.path}: {files} is damaged: {type(error).__name__}: {error}") from error

@@ -295,7 +295,7 @@ def test_full_disk_keeps_the_earlier_file(tmp_path):
     save_state(path, {"w": np.arange(3.0)}, {"step": 1})
     script = (
         "import resource, sys, numpy, msnoah.checkpoint as c\n"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))\n"
         "try: c.save_state(sys.argv[1], {'w': numpy.zeros(100000)}, {'step': 2})\n"
         "except c.CheckpointError: raise\n"
         "except Exception as error: print(type(error).__name__, error)\n"

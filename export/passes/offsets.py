@@ -6,7 +6,7 @@ import numpy as np
 
 from msnoah.export.onnx_graph import OnnxGraph, Operator
 from msnoah.export.passes.constant_adds import split_constant
-from msnoah.export.passes.offset_rules import RULES, Offset, add, compress
+from msnoah.export.passes.offset_rules import RULES, Offset, compress
 
 
 def defer_offsets(graph: OnnxGraph) -> bool:

@@ -1,6 +1,6 @@
 """Evaluation in graph mode: every batch has one shape, the last one is padded and only its real images count."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 

@@ -8,7 +8,7 @@ import onnx
 from onnx import defs, helper, numpy_helper
 
 from msnoah.errors import ConversionError
-from msnoah.export.graph import TensorType, Value
+from msnoah.export.graph import Node, TensorType, Value
 from msnoah.export.onnx_graph import OnnxGraph, Operator
 
 Tensor = Value | np.ndarray
@@ -26,6 +26,7 @@ class Builder:
         opset: handlers may ask for it where a newer operator set has a shorter form (20: Gelu).
         scope: readable path of the Cell that is being converted; begins the names of new operators.
         type: what MindIR declares for the node that is being converted.
+        operators: the ONNX operators that each primitive became.
     """
 
     def __init__(self, opset: int):
@@ -33,7 +34,14 @@ class Builder:
         self.opset = opset
         self.scope = ""
         self.type = None
+        self.operators: dict[str, set[str]] = {}
+        self._primitive = ""
         self._constants: dict[int, tuple[str, np.ndarray]] = {}
+
+    def enter(self, node: Node) -> None:
+        """Begins a node: what is built from now on is its ONNX form."""
+        self.scope, self.type, self._primitive = node.scope, node.type, node.primitive
+        self.operators.setdefault(node.primitive, set())
 
     def name_constant(self, array: np.ndarray, name: str) -> None:
         """Gives a known tensor the name that it bears if an operator uses it (a parameter's checkpoint name)."""
@@ -98,6 +106,7 @@ class Builder:
         results = [name] if outputs == 1 else [f"{name}.{index}" for index in range(outputs)]
         types = self._infer(schema, helper.make_node(schema.name, names, results, **attributes))
         self.graph.add_operator(Operator(schema.name, name, names, results, attributes), types)
+        self.operators.setdefault(self._primitive, set()).add(schema.name)
         return tuple(Value(result, type_.dtype, type_.shape) for result, type_ in zip(results, types, strict=True))
 
     def _input_name(self, tensor: Tensor | None, operator: str, formal: str) -> str:

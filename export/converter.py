@@ -63,6 +63,15 @@ def mindir_to_onnx(
     return model
 
 
+def find_operators(source: str | Path | bytes, *, opset: int = 17) -> dict[str, set[str]]:
+    """The ONNX operators that each primitive of a MindIR file becomes, before the graph is cleaned up."""
+    program = read_mindir(source)
+    check_primitives(program)
+    builder = Builder(opset)
+    _Interpreter(program, builder).run(None, None)
+    return builder.operators
+
+
 def check_primitives(program: Program) -> None:
     """Refuses a program with primitives that nothing handles: all of them, with counts and the first node of each."""
     missing, first = Counter(), {}
@@ -118,7 +127,7 @@ class _Interpreter:
             return self.call_value(_look_up(values, node.callee, node.name), operands, node)
         if node.primitive in STRUCTURE:
             return STRUCTURE[node.primitive](node, operands)
-        self.builder.scope, self.builder.type = node.scope, node.type
+        self.builder.enter(node)
         try:
             result = HANDLERS[node.primitive](self.builder, node, operands)
         except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, MemoryError) as error:

@@ -1,15 +1,11 @@
-"""Handlers by family. Importing this package fills the table; a new family is one more line here."""
+"""Handlers by family. Importing this package imports every module in its folder, which fills the table."""
 
-from msnoah.export.ops import (  # noqa: F401 - imported for what they register
-    activation,
-    arithmetic,
-    convolution,
-    linear,
-    normalization,
-    pooling,
-    reduction,
-    shape,
-)
+import importlib
+import pkgutil
+
 from msnoah.export.ops.table import HANDLERS, Const, handles
+
+for _module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+    importlib.import_module(f"{__name__}.{_module}")
 
 __all__ = ["HANDLERS", "Const", "handles"]

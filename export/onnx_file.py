@@ -1,0 +1,153 @@
+"""ONNX models, checked and written without a second copy of their weights; above 2 GB weights lie beside the file."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import onnx
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from onnx import TensorProto, helper
+
+from msnoah.atomic_file import replacing
+from msnoah.errors import ConversionError
+
+SINGLE_FILE_LIMIT = 2**31 - 2**20
+"""Bytes of weights that one file holds: protobuf's limit is 2 GB, and the rest is for the graph."""
+
+INLINE_LIMIT = 1024
+"""Bytes up to which a tensor always stays in the graph: ONNX wants shapes, axes and the like there."""
+
+ALIGNMENT = 4096
+"""Weights in a data file begin at multiples of this, a page of memory, so that runtimes can map them."""
+
+_LENGTH_DELIMITED = 2
+
+
+def save_onnx(model: onnx.ModelProto, path: str | Path, *, single_file_limit: int = SINGLE_FILE_LIMIT) -> None:
+    """Writes a model; one with larger weights than `single_file_limit` bytes as `path` and `<path>.data` beside it.
+
+    Each file is whole or not there. The earlier model stays as it was unless both new files are complete.
+
+    Raises:
+        RunFolderError: the system refused to write, with its reason.
+    """
+    path = Path(path)
+    if sum(_stored_size(tensor) for tensor in model.graph.initializer) <= single_file_limit:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            file.writelines(_encode_model(model, model.graph.initializer))
+        return
+    data_path = path.with_name(f"{path.name}.data")
+    with replacing(path) as temporary, replacing(data_path) as temporary_data:
+        with temporary_data.open("wb") as data, temporary.open("wb") as file:
+            tensors = [_move_out(tensor, data, data_path.name) for tensor in model.graph.initializer]
+            file.writelines(_encode_model(model, tensors))
+        if data_path.exists():  # A kill between the two renames must not leave the old graph with the new weights.
+            path.unlink(missing_ok=True)
+
+
+def check_onnx(model: onnx.ModelProto) -> None:
+    """Runs ONNX's full check, shapes included, on a model of any size.
+
+    The check does not look at the contents of weights, so it runs on a copy in which the large ones are inputs.
+
+    Raises:
+        ConversionError: ONNX refuses the model, or a tensor's bytes do not fill its shape.
+    """
+    try:
+        onnx.checker.check_model(_without_weights(model), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
+        raise ConversionError(f"the converted graph is not valid ONNX: {' '.join(str(error).split())}") from None
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    light = _select(model, lambda f: f.name != "graph")
+    light.graph.CopyFrom(_select(model.graph, lambda f: f.name != "initializer"))
+    inputs = {info.name for info in model.graph.input}
+    for tensor in model.graph.initializer:
+        if _stored_size(tensor) <= INLINE_LIMIT:
+            light.graph.initializer.add().CopyFrom(tensor)
+            continue
+        _check_size(tensor)
+        if tensor.name not in inputs:
+            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            light.graph.input.add().CopyFrom(info)
+    return light
+
+
+def _check_size(tensor: TensorProto) -> None:
+    needed = math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    if tensor.HasField("raw_data") and needed != _stored_size(tensor):
+        raise ConversionError(
+            f"the converted graph is not valid ONNX: '{tensor.name}' has {_stored_size(tensor)} bytes, its shape "
+            f"{list(tensor.dims)} needs {needed}")
+
+
+def _move_out(tensor: TensorProto, data: BinaryIO, location: str) -> TensorProto:
+    """Writes a tensor's bytes to the data file; returns the tensor that refers to them. Small ones stay as they are."""
+    length = _stored_size(tensor)
+    if length <= INLINE_LIMIT:
+        return tensor
+    data.write(bytes(-data.tell() % ALIGNMENT))
+    moved = _select(tensor, lambda f: f.name != "raw_data")
+    moved.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, "offset": data.tell(), "length": length}.items():
+        moved.external_data.add(key=key, value=str(value))
+    data.write(tensor.raw_data)
+    return moved
+
+
+def _stored_size(tensor: TensorProto) -> int:
+    return len(tensor.raw_data)
+
+
+def _select(message: Message, keep: Callable[[FieldDescriptor], bool]) -> Message:
+    """A copy of a message with some of its fields; the others are not read."""
+    copy = type(message)()
+    for field, value in message.ListFields():
+        if not keep(field):
+            continue
+        if isinstance(value, Message):
+            getattr(copy, field.name).CopyFrom(value)
+        elif hasattr(value, "MergeFrom"):
+            getattr(copy, field.name).MergeFrom(value)
+        else:
+            setattr(copy, field.name, value)
+    return copy
+
+
+# --- protobuf's wire format, with the fields in the order of their numbers as protobuf itself writes them
+
+
+def _encode_model(model: onnx.ModelProto, tensors: Sequence[TensorProto]) -> Iterator[bytes]:
+    """The bytes of the model with these tensors as its initializers, one tensor at a time."""
+    sizes = [tensor.ByteSize() for tensor in tensors]
+    prefixes = [_prefix(model.graph, "initializer", size) for size in sizes]
+    before_tensors, after_tensors = _encode_around(model.graph, "initializer")
+    length = len(before_tensors) + sum(sizes) + sum(map(len, prefixes)) + len(after_tensors)
+    before_graph, after_graph = _encode_around(model, "graph")
+    yield before_graph + _prefix(model, "graph", length) + before_tensors
+    for prefix, tensor in zip(prefixes, tensors, strict=True):
+        yield prefix
+        yield tensor.SerializeToString()
+    yield after_tensors + after_graph
+
+
+def _encode_around(message: Message, name: str) -> tuple[bytes, bytes]:
+    """The bytes of the fields with smaller numbers than the named one, and of those with larger numbers."""
+    number = message.DESCRIPTOR.fields_by_name[name].number
+    before, after = _select(message, lambda f: f.number < number), _select(message, lambda f: f.number > number)
+    return before.SerializeToString(), after.SerializeToString()
+
+
+def _prefix(message: Message, name: str, length: int) -> bytes:
+    return _varint(message.DESCRIPTOR.fields_by_name[name].number << 3 | _LENGTH_DELIMITED) + _varint(length)
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*encoded, number])

@@ -1,0 +1,115 @@
+"""The abstract interpreter: what is known at export is a Python value, only run-time tensors become ONNX values."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from msnoah.errors import ConversionError
+from msnoah.export.builder import Builder
+from msnoah.export.graph import Graph, GraphReference, Node, Program, TensorType, Type, Value
+from msnoah.export.ops import HANDLERS
+from msnoah.export.reader import ascii_name, short_name
+from msnoah.export.structure import STRUCTURE
+
+MAX_DEPTH = 200
+"""Calls inside calls; more is a loop whose end is known only at run time."""
+
+
+class Interpreter:
+    """Runs a program on what is known and on `Value`s for what is not; the builder records what remains to run."""
+
+    def __init__(self, program: Program, builder: Builder):
+        self.program, self.builder = program, builder
+        self.depth = 0
+
+    def run(self, input_names: list[str] | None, output_names: list[str] | None) -> None:
+        """Builds the whole graph with its inputs and outputs; by default they bear MindIR's names."""
+        program, builder = self.program, self.builder
+        for name, parameter in program.parameters.items():
+            builder.name_constant(program.known[name], ascii_name(parameter))
+        names = input_names or [short_name(name) for name in program.main.inputs]
+        _check_count("input", names, program.main.inputs)
+        builder.graph.reserve(output_names or ())
+        inputs = [builder.graph.add_input(name, type_) for name, type_ in zip(names, program.input_types, strict=True)]
+        results = list(_flatten(self.call(program.main, inputs)))
+        default = ["output"] if len(results) == 1 else [f"output_{index}" for index in range(len(results))]
+        names = output_names or [builder.graph.unique(name) for name in default]
+        for name, result in zip(_check_count("output", names, results), results, strict=True):
+            builder.add_output(name, result)
+
+    def call(self, graph: Graph, arguments: list[Any]) -> Any:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise ConversionError(
+                f"sub-graph '{ascii_name(graph.name)}' calls itself; a loop that ends at run time cannot be "
+                "converted")
+        if len(arguments) != len(graph.inputs):
+            raise ConversionError(
+                f"sub-graph '{ascii_name(graph.name)}' takes {len(graph.inputs)} values, {len(arguments)} are "
+                "given")
+        values = {**self.program.known, **dict(zip(graph.inputs, arguments, strict=True))}
+        for node in graph.nodes:
+            values[node.output] = self.evaluate(node, values)
+        self.depth -= 1
+        outputs = tuple(_look_up(values, name, graph.name) for name in graph.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def evaluate(self, node: Node, values: dict[str, Any]) -> Any:
+        operands = [_look_up(values, name, node.name) for name in node.operands]
+        if node.callee:
+            return self.call_value(_look_up(values, node.callee, node.name), operands, node)
+        if node.primitive in STRUCTURE:
+            return STRUCTURE[node.primitive](node, operands)
+        self.builder.enter(node)
+        try:
+            result = HANDLERS[node.primitive](self.builder, node, operands)
+        except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, MemoryError) as error:
+            raise ConversionError(
+                f"{node.name}: {node.primitive} has operands that no ONNX form is known for "
+                f"({error})") from error
+        _check_type(node, result, node.type)
+        return result
+
+    def call_value(self, callee: Any, operands: list[Any], node: Node) -> Any:
+        bound = []
+        if isinstance(callee, tuple) and callee and isinstance(callee[0], GraphReference):
+            callee, *bound = callee
+        if not isinstance(callee, GraphReference) or callee.name not in self.program.functions:
+            raise ConversionError(
+                f"{node.name} calls a graph that is chosen at run time or missing; only constant conditions can be "
+                "converted")
+        return self.call(self.program.functions[callee.name], [*bound, *operands])
+
+
+def _look_up(values: dict[str, Any], name: str, where: str) -> Any:
+    if name not in values:
+        raise ConversionError(
+            f"{ascii_name(where)} refers to '{ascii_name(name)}', which is not in the file; it is damaged or cut "
+            "off")
+    return values[name]
+
+
+def _check_type(node: Node, result: Any, type_: Type) -> None:
+    """The type that ONNX infers must be the one that MindIR declares: an independent check of every handler."""
+    if isinstance(result, tuple) and isinstance(type_, tuple):
+        for item, item_type in zip(result, type_, strict=False):
+            _check_type(node, item, item_type)
+    elif isinstance(result, Value | np.ndarray) and isinstance(type_, TensorType):
+        found = TensorType(result.dtype, tuple(result.shape))
+        if found != type_:
+            raise ConversionError(f"{node.name}: the ONNX form gives {found}, MindIR declares {type_}")
+
+
+def _check_count(kind: str, names: list[str], needed: list) -> list[str]:
+    if len(names) != len(needed) or len(set(names)) != len(names):
+        raise ConversionError(f"{len(needed)} different {kind} names are needed; given: {', '.join(names)}")
+    return names
+
+
+def _flatten(result: Any) -> Iterator[Any]:
+    if isinstance(result, tuple):
+        for item in result:
+            yield from _flatten(item)
+    else:
+        yield result

@@ -29,6 +29,7 @@ class Case:
     cell: type = Apply
     reference: Any = None
     tolerance: float = TOLERANCE
+    opset: int = 17
 
     def __str__(self) -> str:
         return self.primitives.replace(" ", "-")
@@ -38,8 +39,10 @@ class Case:
         return "numpy" if self.reference else "mindspore"
 
 
-def case(primitives: str, function, *inputs, constants=(), cell=Apply, reference=None, tolerance=TOLERANCE) -> Case:
-    return Case(primitives, function, inputs, constants, cell, reference, tolerance)
+def case(
+    primitives: str, function, *inputs, constants=(), cell=Apply, reference=None, tolerance=TOLERANCE, opset=17
+) -> Case:
+    return Case(primitives, function, inputs, constants, cell, reference, tolerance, opset)
 
 
 def export(case_: Case, path) -> nn.Cell:
@@ -56,8 +59,8 @@ def flatten(result) -> list[np.ndarray]:
 
 def check_case(case_: Case, folder) -> None:
     cell = export(case_, folder / "net.mindir")
-    check_catalog(case_, find_operators(folder / "net.mindir"))
-    session = onnxruntime.InferenceSession(mindir_to_onnx(folder / "net.mindir").SerializeToString())
+    check_catalog(case_, find_operators(folder / "net.mindir", opset=case_.opset))
+    session = onnxruntime.InferenceSession(mindir_to_onnx(folder / "net.mindir", opset=case_.opset).SerializeToString())
     outputs = session.run(None, {info.name: x for info, x in zip(session.get_inputs(), case_.inputs, strict=True)})
     expected = flatten(case_.reference(*case_.inputs) if case_.reference else cell(*[Tensor(x) for x in case_.inputs]))
     assert len(outputs) == len(expected)

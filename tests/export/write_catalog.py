@@ -36,7 +36,7 @@ def main(families: list[str]) -> None:
     for case_ in tqdm(find_cases(families)):
         with tempfile.TemporaryDirectory() as folder:
             export(case_, Path(folder) / "net.mindir")
-            found = find_operators(Path(folder) / "net.mindir")
+            found = find_operators(Path(folder) / "net.mindir", opset=case_.opset)
         for name in case_.primitives.split():
             operators, compared_with = rows[name] if name in fresh else (set(), "numpy")
             fresh.add(name)

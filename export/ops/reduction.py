@@ -1,5 +1,7 @@
 """Reductions over axes; no axes means all."""
 
+import numpy as np
+
 from msnoah.errors import ConversionError
 from msnoah.export.ops.arithmetic import cast
 from msnoah.export.ops.table import Const, as_tuple, handles
@@ -69,4 +71,4 @@ def norm(g, x, *, axis: Const, p: Const = 2, keep_dims: Const = False, epsilon: 
 
 @handles("CumSum")
 def cumulative_sum(g, x, axis: Const, exclusive: Const = False, reverse: Const = False):
-    return g.op("CumSum", x, g.ints(*as_tuple(axis)), exclusive=int(exclusive), reverse=int(reverse))
+    return g.op("CumSum", x, np.array(as_tuple(axis)[0], np.int64), exclusive=int(exclusive), reverse=int(reverse))

@@ -45,19 +45,16 @@ def read_attribute(attribute) -> Any:
     return None if kind == _NONE else Unreadable(kind)
 
 
-def read_tensor(tensor, where: str) -> np.ndarray:
-    """The elements of a tensor; ConversionError if they are stored elsewhere, compressed, or do not fill its shape."""
+def read_tensor(tensor, where: str, data: bytes | memoryview) -> np.ndarray:
+    """The elements of a tensor that are stored in `data`; ConversionError if they are compressed or do not fill its
+    shape."""
     type_ = read_tensor_type(tensor, where)
-    if tensor.external_data.location:
-        raise ConversionError(
-            f"{where} is stored in '{tensor.external_data.location}', outside the file; msnoah reads models under 1 "
-            "GB")
     if tensor.compression_type:
         raise ConversionError(f"{where} is compressed (type {tensor.compression_type}); export it uncompressed")
     needed = math.prod(type_.shape) * type_.dtype.itemsize
-    if needed != len(tensor.raw_data):
-        raise ConversionError(f"{where} is damaged: {type_} needs {needed} bytes, {len(tensor.raw_data)} are stored")
-    return np.frombuffer(tensor.raw_data, type_.dtype).reshape(type_.shape)
+    if needed != len(data):
+        raise ConversionError(f"{where} is damaged: {type_} needs {needed} bytes, {len(data)} are stored")
+    return np.frombuffer(data, type_.dtype).reshape(type_.shape)
 
 
 def read_tensor_type(tensor, where: str) -> TensorType:
@@ -82,7 +79,7 @@ def read_type(attribute, where: str) -> Type:
 
 
 def _read_tensors(tensors) -> Any:
-    arrays = [read_tensor(tensor, "a constant tensor") for tensor in tensors]
+    arrays = [read_tensor(tensor, "a constant tensor", tensor.raw_data) for tensor in tensors]
     return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 

@@ -13,7 +13,7 @@ from mindspore import Tensor, nn
 
 from msnoah.atomic_file import replacing
 from msnoah.errors import ConversionError
-from msnoah.export.schema import load_model
+from msnoah.export.mindir_file import MindirFile
 
 _REPORT_FOLDER = "MS_OM_PATH"
 
@@ -67,7 +67,7 @@ def batch_free_mindir_bytes(cell: nn.Cell, image_shape: Sequence[int]) -> tuple[
 
 def count_primitives(contents: bytes) -> dict[str, int]:
     """How often a MindIR file uses each primitive, the most frequent first; loads and other bookkeeping are left out."""
-    model, _ = load_model(contents)
+    model = MindirFile(contents).model
     kinds = {f"REF::{primitive.name}": primitive.op_type for primitive in model.primitives}
     nodes = (node.op_type for graph in (model.graph, *model.functions) for node in graph.node)
     counted = Counter(kinds[kind] for kind in nodes if kind in kinds)
@@ -101,6 +101,6 @@ def _failure_reports_in(folder: str) -> Iterator[None]:
 
 
 def _is_plain(contents: bytes) -> bool:
-    model, _ = load_model(contents)
+    model = MindirFile(contents).model
     shapes = [list(output.tensor[0].dims) if output.tensor else [] for output in model.graph.output]
     return not model.functions and all(shape[:1] == [-1] and min(shape[1:], default=0) >= 0 for shape in shapes)

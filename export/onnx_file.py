@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from msnoah.atomic_file import replacing
 from msnoah.errors import ConversionError
+from msnoah.export.wire_format import encode_prefix
 
 SINGLE_FILE_LIMIT = 2**31 - 2**20
 """Bytes of weights that one file holds: protobuf's limit is 2 GB, and the rest is for the graph."""
@@ -21,8 +22,6 @@ INLINE_LIMIT = 1024
 
 ALIGNMENT = 4096
 """Weights in a data file begin at multiples of this, a page of memory, so that runtimes can map them."""
-
-_LENGTH_DELIMITED = 2
 
 
 def save_onnx(model: onnx.ModelProto, path: str | Path, *, single_file_limit: int = SINGLE_FILE_LIMIT) -> None:
@@ -142,12 +141,5 @@ def _encode_around(message: Message, name: str) -> tuple[bytes, bytes]:
 
 
 def _prefix(message: Message, name: str, length: int) -> bytes:
-    return _varint(message.DESCRIPTOR.fields_by_name[name].number << 3 | _LENGTH_DELIMITED) + _varint(length)
+    return encode_prefix(message.DESCRIPTOR.fields_by_name[name].number, length)
 
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*encoded, number])

@@ -6,7 +6,7 @@ from pathlib import Path
 from msnoah.errors import ConversionError
 from msnoah.export.constants import MONADS, read_attribute, read_tensor, read_tensor_type, read_type
 from msnoah.export.graph import Graph, GraphReference, Node, Program
-from msnoah.export.schema import load_model
+from msnoah.export.mindir_file import MindirFile
 
 PREFIX = "REF::"
 ALIASES = {"Load", "Depend"}
@@ -20,24 +20,25 @@ def read_mindir(source: str | Path | bytes) -> Program:
     """Reads a MindIR file, or its bytes, with static shapes.
 
     Raises:
-        ConversionError: the file cannot be read (see `schema.load_model`), refers to what it does not hold, keeps its
-            weights elsewhere, has run-time shapes, or writes to its parameters.
+        ConversionError: the file cannot be read (see `MindirFile`), refers to what it does not hold, has run-time
+            shapes, or writes to its parameters.
     """
-    model, where = load_model(source)
+    file = MindirFile(source)
     try:
-        return _ProgramReader(model, where).read()
+        return _ProgramReader(file).read()
     except (UnicodeDecodeError, RecursionError, OverflowError) as error:
-        raise ConversionError(f"{where} is damaged: {error}") from None
+        raise ConversionError(f"{file.where} is damaged: {error}") from None
 
 
 class _ProgramReader:
-    def __init__(self, model, where: str):
-        self.model, self.where = model, where
-        self.primitives = {primitive.name: primitive for primitive in model.primitives}
-        self.graphs = [model.graph, *model.functions]
+    def __init__(self, file: MindirFile):
+        self.file, self.model, self.where = file, file.model, file.where
+        self.primitives = {primitive.name: primitive for primitive in self.model.primitives}
+        self.graphs = [self.model.graph, *self.model.functions]
         self.known, self.parameters, self.monads = {}, {}, set()
 
     def read(self) -> Program:
+        self._gather_parameters()
         for graph in self.graphs:
             self._gather_constants(graph)
         functions = {graph.name: self._read_graph(graph) for graph in self.graphs}
@@ -47,13 +48,16 @@ class _ProgramReader:
 
     def _gather_constants(self, graph) -> None:
         self.known[graph.name] = GraphReference(graph.name)
-        for tensor in graph.parameter:
-            name = tensor.ref_key or tensor.name
-            self.known[tensor.name] = read_tensor(tensor, f"{self.where}: parameter '{name}'")
-            self.parameters[tensor.name] = name
         for node in graph.node:
             if node.op_type == "Constant" and node.output:
                 self._gather_constant(node)
+
+    def _gather_parameters(self) -> None:
+        for index, tensor in enumerate(self.model.graph.parameter):
+            name = tensor.ref_key or tensor.name
+            place = f"{self.where}: parameter '{name}'"
+            self.known[tensor.name] = read_tensor(tensor, place, self.file.read_weight(index, place))
+            self.parameters[tensor.name] = name
 
     def _gather_constant(self, node) -> None:
         value = next((attribute for attribute in node.attribute if attribute.name == "value"), None)

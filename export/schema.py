@@ -4,8 +4,6 @@ MindSpore ships the schema only inside its own package, whose import costs secon
 the format (mind_ir, MindSpore 2.x); fields that are not listed are skipped by protobuf.
 """
 
-from pathlib import Path
-
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from msnoah.errors import ConversionError
@@ -74,14 +72,12 @@ CLASSES = _build_classes()
 """Message class by the names of `MESSAGES`."""
 
 
-def load_model(source: str | Path | bytes) -> tuple[message.Message, str]:
-    """Parses a MindIR file, or its bytes; returns the Model message and a word for the source in error messages.
+def parse_model(data: bytes, where: str) -> message.Message:
+    """Parses the contents of a MindIR file; returns the Model message. `where` names the file in error messages.
 
     Raises:
-        ConversionError: the file is missing, empty, encrypted, damaged, cut off, no MindIR, or newer than
-            `NEWEST_VERSION`.
+        ConversionError: the file is empty, encrypted, damaged, cut off, no MindIR, or newer than `NEWEST_VERSION`.
     """
-    data, where = _read_bytes(source)
     if not data:
         raise ConversionError(f"{where} is empty; expected a MindIR file")
     if data.startswith(ENCRYPTION_MAGIC):
@@ -92,16 +88,7 @@ def load_model(source: str | Path | bytes) -> tuple[message.Message, str]:
     except (message.DecodeError, UnicodeDecodeError) as error:
         raise ConversionError(f"{where} is damaged, cut off, or no MindIR file ({error})") from None
     _check_header(model, where)
-    return model, where
-
-
-def _read_bytes(source: str | Path | bytes) -> tuple[bytes, str]:
-    if isinstance(source, bytes):
-        return source, "MindIR data"
-    try:
-        return Path(source).read_bytes(), str(source)
-    except OSError as error:
-        raise ConversionError(f"{source}: cannot be read ({error.strerror or error})") from None
+    return model
 
 
 def _check_header(model: message.Message, where: str) -> None:

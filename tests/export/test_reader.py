@@ -167,7 +167,7 @@ def rename_primitive(model):
     "edit,message",
     [
         (set_version, "version 99"),
-        (move_weights_out, "outside the file"),
+        (move_weights_out, "pass the path of the model"),
         (shorten_weights, "damaged"),
         (free_batch, "static shape"),
         (use_bfloat16, "element type 16"),

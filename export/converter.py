@@ -1,6 +1,7 @@
 """MindIR -> ONNX."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -26,6 +27,7 @@ def mindir_to_onnx(
     opset: int = 17,
     input_names: list[str] | None = None,
     output_names: list[str] | None = None,
+    passes: Sequence[str] | None = None,
 ) -> onnx.ModelProto:
     """Converts a MindIR file with static shapes.
 
@@ -35,6 +37,8 @@ def mindir_to_onnx(
         input_names: names for the inputs, in order; by default those of `construct`.
         output_names: names for the outputs, in order (nested tuples flattened); by default output, or output_0,
             output_1, ...
+        passes: clean-ups by name (`msnoah.export.passes.list_passes` gives them): these alone, or, each with a minus
+            sign before it, all but these; all by default.
 
     Returns:
         A model that passes `onnx.checker`; the same network gives the same bytes.
@@ -50,7 +54,7 @@ def mindir_to_onnx(
     check_primitives(program)
     builder = Builder(opset)
     Interpreter(program, builder).run(input_names, output_names)
-    run_passes(builder.graph)
+    run_passes(builder.graph, passes)
     model = builder.graph.to_model()
     check_onnx(model)
     return model

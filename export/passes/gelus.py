@@ -19,6 +19,14 @@ def merge_gelus(graph: OnnxGraph) -> bool:
     return any([_merge(graph, operator) for operator in graph.operators.copy() if operator.op_type == "Erf"])
 
 
+def ends_gelu(graph: OnnxGraph, x: str) -> bool:
+    """Whether a value is a GELU but for its last factor, 1/2."""
+    factors = [graph.producer(name) for name in getattr(graph.producer(x), "inputs", ())]
+    sums = [factor for factor in factors if factor and factor.op_type == "Add"]
+    parts = [graph.producer(name) for operator in sums for name in operator.inputs]
+    return any(part and part.op_type in ("Erf", "Tanh") for part in parts)
+
+
 def _merge(graph: OnnxGraph, error: Operator) -> bool:
     x = _divided_by_sqrt_2(graph, graph.producer(error.inputs[0]))
     addition = graph.only_user(error.outputs[0])

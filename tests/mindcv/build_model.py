@@ -49,6 +49,19 @@ def flatten(outputs) -> list[np.ndarray]:
     return [outputs.asnumpy()]
 
 
+def run(net: nn.Cell, image: np.ndarray, folder: Path, record: dict) -> None:
+    try:
+        outputs = flatten(net(Tensor(image)))
+    except Exception as error:  # No CPU kernel, most often: the graph can be converted, but not be compared.
+        record["run_error"] = describe(error)
+        outputs = []
+    np.savez(folder / "reference.npz", image, *outputs)
+
+
+def describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
 def build(name: str, folder: Path, record: dict) -> None:
     ms.set_seed(0)
     np.random.seed(0)
@@ -60,18 +73,16 @@ def build(name: str, folder: Path, record: dict) -> None:
     record["parameters"] = int(sum(np.prod(p.shape) for p in net.get_parameters()))
     size = record["image_size"] = image_size(name)
     image = rng.normal(size=(1, 3, size, size)).astype(np.float32)
-    record["step"] = "run"
-    outputs = flatten(net(Tensor(image)))
-    np.savez(folder / "reference.npz", image, *outputs)
     record["step"] = "mindir"
     ms.export(net, Tensor(image), file_name=str(folder / "net.mindir"), file_format="MINDIR")
+    run(net, image, folder, record)
     record["step"] = "native"
     ms.export(net, Tensor(image), file_name=str(folder / "native.onnx"), file_format="ONNX")
     record["step"] = "done"
 
 
 def main() -> None:
-    name, folder = sys.argv[1], Path(sys.argv[2])
+    name, folder = sys.argv[1], Path(sys.argv[2]).resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.chdir(folder)
@@ -80,7 +91,7 @@ def main() -> None:
     try:
         build(name, folder, record)
     except Exception as error:  # A failure of the model or of MindSpore is a result of the sweep.
-        record["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        record["error"] = describe(error)
     finally:
         record["cpu_s"] = round(time.process_time() - start, 1)
         (folder / "record.json").write_text(json.dumps(record))

@@ -8,6 +8,7 @@ import onnx
 from onnx import defs, helper, numpy_helper
 
 from msnoah.errors import ConversionError
+from msnoah.export.folding import fold
 from msnoah.export.graph import Node, TensorType, Value
 from msnoah.export.onnx_graph import OnnxGraph, Operator
 
@@ -136,21 +137,6 @@ class Builder:
                 f"{self.scope}: ONNX refuses {node.op_type}: "
                 f"{' '.join(str(error).split())}") from None
         return [read_type_proto(inferred[name], node) for name in node.output]
-
-
-def fold(operator: str, inputs, outputs: int, attributes: dict[str, Any], opset: int) -> tuple[np.ndarray, ...]:
-    """Computes one ONNX operator on known tensors with ONNX's reference implementation."""
-    from onnx.reference import ReferenceEvaluator  # Late: its import costs more than reading a small model.
-
-    names = ["" if tensor is None else f"x{index}" for index, tensor in enumerate(inputs)]
-    known = {name: tensor for name, tensor in zip(names, inputs, strict=True) if name}
-    node = helper.make_node(operator, names, [f"y{index}" for index in range(outputs)], **attributes)
-    graph = helper.make_graph(
-        [node], "fold",
-        [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(tensor.dtype), tensor.shape) for name,
-        tensor in known.items()], [helper.make_empty_tensor_value_info(name) for name in node.output])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-    return tuple(np.asarray(result) for result in ReferenceEvaluator(model).run(None, known))
 
 
 def formal_name(schema, index: int) -> str:

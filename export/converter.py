@@ -49,24 +49,25 @@ def mindir_to_onnx(
     """
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
         raise ConversionError(f"opset {opset} is not known; use {OLDEST_OPSET} to {NEWEST_OPSET}")
-    program = read_mindir(source)
-    check_overwrites(program)
-    check_primitives(program)
-    builder = Builder(opset)
-    Interpreter(program, builder).run(input_names, output_names)
-    run_passes(builder.graph, passes)
-    model = builder.graph.to_model()
+    graph = _interpret(source, opset, input_names, output_names).graph
+    run_passes(graph, passes)
+    model = graph.to_model(keep=False)
     check_onnx(model)
     return model
 
 
 def find_operators(source: str | Path | bytes, *, opset: int = 17) -> dict[str, set[str]]:
     """The ONNX operators that each primitive of a MindIR file becomes, before the graph is cleaned up."""
+    return _interpret(source, opset).operators
+
+
+def _interpret(source, opset: int, input_names=None, output_names=None) -> Builder:
     program = read_mindir(source)
+    check_overwrites(program)
     check_primitives(program)
     builder = Builder(opset)
-    Interpreter(program, builder).run(None, None)
-    return builder.operators
+    Interpreter(program, builder).run(input_names, output_names)
+    return builder
 
 
 def check_primitives(program: Program) -> None:

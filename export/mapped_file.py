@@ -29,9 +29,9 @@ def drop_pages(array: np.ndarray) -> None:
     mapping = _find_mapping(array)
     if mapping is None or not hasattr(mmap, "MADV_DONTNEED"):
         return
-    first = _address(array) - _address(np.frombuffer(mapping, np.uint8))
-    first -= first % mmap.PAGESIZE
-    mapping.madvise(mmap.MADV_DONTNEED, first, min(array.nbytes + mmap.PAGESIZE, len(mapping) - first))
+    low, high = (bound - _address(np.frombuffer(mapping, np.uint8)) for bound in np.byte_bounds(array))
+    low -= low % mmap.PAGESIZE
+    mapping.madvise(mmap.MADV_DONTNEED, low, high - low)
 
 
 def _find_mapping(array: np.ndarray) -> mmap.mmap | None:

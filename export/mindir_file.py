@@ -13,8 +13,9 @@ from msnoah.export.mapped_file import map_file
 from msnoah.export.schema import MESSAGES, parse_model
 from msnoah.export.wire_format import Field, encode_prefix, read_fields
 
-_GRAPH, _PARAMETER, _RAW_DATA = (
-    MESSAGES[message][field][0] for message, field in [("Model", "graph"), ("Graph", "parameter"), ("Tensor", "raw_data")])
+_GRAPH = MESSAGES["Model"]["graph"][0]
+_PARAMETER = MESSAGES["Graph"]["parameter"][0]
+_RAW_DATA = MESSAGES["Tensor"]["raw_data"][0]
 
 DATA_HEADER = 64
 """Bytes before the first weight of a data file; the first of them is 1 if the machine was little-endian."""
@@ -59,17 +60,17 @@ class MindirFile:
         end = entry.offset + entry.length
         if entry.offset < DATA_HEADER or entry.length < 0 or end > len(data):
             raise ConversionError(
-                f"{where} is at bytes {entry.offset} to {end} of '{entry.location}', which has {len(data)} bytes; it is "
-                "cut off, or belongs to another export")
+                f"{where} is at bytes {entry.offset} to {end} of '{entry.location}', which has {len(data)}; it is cut "
+                "off, or belongs to another export")
         return data[entry.offset:end]
 
     def _open_data(self, location: str, where: str) -> memoryview:
         if self.path is None:
-            raise ConversionError(f"{where} lies in the file '{location}'; pass the path of the model, not its contents")
+            raise ConversionError(f"{where} lies in '{location}'; pass the path of the model, not its contents")
         folder = self.path.parent.resolve()
         path = (folder / location).resolve()
         if folder not in path.parents:
-            raise ConversionError(f"{where} lies in '{location}', outside the folder of the model, where nothing is read")
+            raise ConversionError(f"{where} lies in '{location}', outside the model's folder, where nothing is read")
         if not path.is_file():
             raise ConversionError(f"{where} lies in '{location}', which is not in {folder}; copy it beside the model")
         data = map_file(path)

@@ -9,6 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from msnoah.export.graph import TensorType, Value
+from msnoah.export.mapped_file import drop_pages
 
 IR_VERSION = 8
 """What opset 17 came with; ONNX Runtime 1.13 and newer read it. Newer opsets raise it."""
@@ -160,19 +161,27 @@ class OnnxGraph:
 
     # --- protobuf
 
-    def to_model(self) -> onnx.ModelProto:
-        """The graph as a model that passes `onnx.checker`; the same graph always gives the same bytes."""
-        graph = helper.make_graph(
-            [helper.make_node(o.op_type, o.inputs, o.outputs, o.name, **o.attributes) for o in self.operators],
-            "msnoah",
-            [self._value_info(name) for name in self.inputs],
-            [self._value_info(name) for name in self.outputs],
-            [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
-            value_info=[self._value_info(name) for name in self._inner_names()],
-        )
+    def to_model(self, *, keep: bool = True) -> onnx.ModelProto:
+        """The graph as a model that passes `onnx.checker`; the same graph always gives the same bytes.
+
+        With keep=False the graph ends with it: each constant goes as soon as the model has it, so that memory never
+        holds them all twice.
+        """
         opset = helper.make_opsetid("", self.opset)
         ir_version = max(IR_VERSION, helper.find_min_ir_version_for([opset]))
-        return helper.make_model(graph, opset_imports=[opset], producer_name="msnoah", ir_version=ir_version)
+        model = onnx.ModelProto(ir_version=ir_version, producer_name="msnoah", opset_import=[opset])
+        graph = model.graph  # Filled in place: weights that pass through the functions of onnx.helper are copied twice.
+        graph.name = "msnoah"
+        graph.node.extend(
+            helper.make_node(o.op_type, o.inputs, o.outputs, o.name, **o.attributes) for o in self.operators)
+        for name in list(self.constants):
+            _write_tensor(graph.initializer.add(), name, self.constants[name])
+            if not keep:
+                del self.constants[name]
+        graph.input.extend(map(self._value_info, self.inputs))
+        graph.output.extend(map(self._value_info, self.outputs))
+        graph.value_info.extend(map(self._value_info, self._inner_names()))
+        return model
 
     def _inner_names(self) -> Iterator[str]:
         for operator in self.operators:
@@ -201,6 +210,13 @@ class OnnxGraph:
             graph.add_operator(operator, [infos[name] for name in operator.outputs])
         graph.outputs = [info.name for info in proto.output]
         return graph
+
+
+def _write_tensor(tensor: onnx.TensorProto, name: str, array: np.ndarray) -> None:
+    tensor.name, tensor.data_type = name, helper.np_dtype_to_tensor_dtype(array.dtype)
+    tensor.dims.extend(array.shape)
+    tensor.raw_data = array.tobytes()
+    drop_pages(array)
 
 
 def _read_type(info: onnx.ValueInfoProto) -> TensorType:

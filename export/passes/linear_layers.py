@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from msnoah.export.mapped_file import drop_pages
 from msnoah.export.onnx_graph import OnnxGraph, Operator
 from msnoah.export.passes.constant_adds import split_constant
 
@@ -74,6 +75,7 @@ class Layer:
 
     def _replace(self, name: str, array: np.ndarray) -> str:
         old = self.graph.constants[name]
+        drop_pages(old)  # Else memory holds the weights of the file beside the new ones.
         wanted = name if name.endswith(".folded") else f"{name}.folded"
         return self.graph.add_constant(wanted, np.ascontiguousarray(array.reshape(old.shape).astype(old.dtype)))
 

@@ -33,7 +33,7 @@ def save_onnx(model: onnx.ModelProto, path: str | Path, *, single_file_limit: in
         RunFolderError: the system refused to write, with its reason.
     """
     path = Path(path)
-    if sum(_stored_size(tensor) for tensor in model.graph.initializer) <= single_file_limit:
+    if sum(_size(tensor) for tensor in model.graph.initializer) <= single_file_limit:
         with replacing(path) as temporary, temporary.open("wb") as file:
             file.writelines(_encode_model(model, model.graph.initializer))
         return
@@ -65,7 +65,7 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     light.graph.CopyFrom(_select(model.graph, lambda f: f.name != "initializer"))
     inputs = {info.name for info in model.graph.input}
     for tensor in model.graph.initializer:
-        if _stored_size(tensor) <= INLINE_LIMIT:
+        if _size(tensor) <= INLINE_LIMIT:
             light.graph.initializer.add().CopyFrom(tensor)
             continue
         _check_size(tensor)
@@ -76,29 +76,30 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _check_size(tensor: TensorProto) -> None:
-    needed = math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    if tensor.HasField("raw_data") and needed != _stored_size(tensor):
+    stored = len(tensor.raw_data)
+    if tensor.HasField("raw_data") and stored != _size(tensor):
         raise ConversionError(
-            f"the converted graph is not valid ONNX: '{tensor.name}' has {_stored_size(tensor)} bytes, its shape "
-            f"{list(tensor.dims)} needs {needed}")
+            f"the converted graph is not valid ONNX: '{tensor.name}' has {stored} bytes, its shape {list(tensor.dims)} "
+            f"needs {_size(tensor)}")
+
+
+def _size(tensor: TensorProto) -> int:
+    """Bytes that the tensor's shape needs; reading raw_data itself would copy it."""
+    return math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
 
 
 def _move_out(tensor: TensorProto, data: BinaryIO, location: str) -> TensorProto:
     """Writes a tensor's bytes to the data file; returns the tensor that refers to them. Small ones stay as they are."""
-    length = _stored_size(tensor)
-    if length <= INLINE_LIMIT:
+    if not tensor.HasField("raw_data") or _size(tensor) <= INLINE_LIMIT:
         return tensor
     data.write(bytes(-data.tell() % ALIGNMENT))
     moved = _select(tensor, lambda f: f.name != "raw_data")
     moved.data_location = TensorProto.EXTERNAL
-    for key, value in {"location": location, "offset": data.tell(), "length": length}.items():
+    contents = tensor.raw_data
+    for key, value in {"location": location, "offset": data.tell(), "length": len(contents)}.items():
         moved.external_data.add(key=key, value=str(value))
-    data.write(tensor.raw_data)
+    data.write(contents)
     return moved
-
-
-def _stored_size(tensor: TensorProto) -> int:
-    return len(tensor.raw_data)
 
 
 def _select(message: Message, keep: Callable[[FieldDescriptor], bool]) -> Message:

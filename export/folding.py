@@ -34,7 +34,9 @@ REARRANGING = {
 }
 """Operators that keep every element as it is."""
 
-ARITHMETIC = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "MatMul": np.matmul, "Sqrt": np.sqrt}
+ARITHMETIC = {
+    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "MatMul": np.matmul, "Sqrt": np.sqrt,
+}
 """Operators that numpy computes as ONNX does, on floats of one type."""
 
 

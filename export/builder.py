@@ -1,6 +1,8 @@
 """What handlers write to: `Builder.op` appends one ONNX operator, or computes it at once if all its inputs are
 known."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,7 @@ class Builder:
         self.operators: dict[str, set[str]] = {}
         self._primitive = ""
         self._constants: dict[int, tuple[str, np.ndarray]] = {}
+        self._held: dict[OnnxGraph, dict[int, str]] = {}
 
     def enter(self, node: Node) -> None:
         """Begins a node: what is built from now on is its ONNX form."""
@@ -83,6 +86,33 @@ class Builder:
         """ONNX's number of an element type."""
         return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
+    @contextmanager
+    def inside(self, body: OnnxGraph) -> Iterator[OnnxGraph]:
+        """Within it, what is built goes into the body of an operator that is added later by `add_bodies`."""
+        outer, self.graph = self.graph, body
+        try:
+            yield body
+        finally:
+            self.graph = outer
+
+    def add_bodies(self, operator: str, inputs: Sequence[Tensor], **bodies: OnnxGraph) -> tuple[Value, ...]:
+        """One If or Loop; what its bodies read from outside it reads too. Returns a Value for each of its outputs.
+
+        A Loop's first body output is its condition, which is no output of the operator.
+        """
+        first = next(iter(bodies.values()))
+        types = [first.types[name] for name in first.outputs[operator == "Loop":]]
+        captures = {name: body.types[name] for body in bodies.values() for name in body.captures}
+        name = self.graph.unique(".".join(part for part in (self.scope, operator) if part))
+        names = [self._input_name(tensor, name, f"input_{index}") for index, tensor in enumerate(inputs)]
+        for captured, type_ in captures.items():
+            self.graph.capture(captured, type_)
+        for body in bodies.values():
+            body.captures = list(captures)
+        outputs = [f"{name}.{index}" for index in range(len(types))]
+        self.graph.add_operator(Operator(operator, name, [*names, *captures], outputs, dict(bodies)), types)
+        return tuple(Value(output, type_.dtype, type_.shape) for output, type_ in zip(outputs, types, strict=True))
+
     def add_output(self, name: str, tensor: Any) -> None:
         """Makes a tensor an output of the graph, under exactly this name; a number becomes a 0-d tensor."""
         if not isinstance(tensor, Value | np.ndarray | int | float):
@@ -114,13 +144,13 @@ class Builder:
         if tensor is None:
             return ""
         if isinstance(tensor, Value):
+            self.graph.capture(tensor.name, TensorType(tensor.dtype, tensor.shape))
             return tensor.name
-        wanted, _ = self._constants.get(id(tensor), (f"{operator}.{formal}", tensor))
-        if self.graph.constants.get(wanted) is tensor:
-            return wanted
-        name = self.graph.add_constant(wanted, tensor)
-        self.name_constant(tensor, name)
-        return name
+        held = self._held.setdefault(self.graph, {})
+        if id(tensor) not in held:
+            wanted, _ = self._constants.setdefault(id(tensor), (f"{operator}.{formal}", tensor))
+            held[id(tensor)] = self.graph.add_constant(wanted, tensor)
+        return held[id(tensor)]
 
     def _infer(self, schema, node: onnx.NodeProto) -> list[TensorType]:
         types, data = {}, {}

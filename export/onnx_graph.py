@@ -20,13 +20,22 @@ STRIPE = 32
 
 @dataclass(eq=False)
 class Operator:
-    """One ONNX node. An empty input name is an optional input left out."""
+    """One ONNX node. An empty input name is an optional input left out.
+
+    The body of an If or Loop is an attribute, an `OnnxGraph` of its own: it has its own names for what it reads from
+    outside, `captures`, and the operator's last inputs are those values, in the same order.
+    """
 
     op_type: str
     name: str
     inputs: list[str]
     outputs: list[str]
     attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bodies(self) -> list["OnnxGraph"]:
+        """The graphs that it runs."""
+        return [value for value in self.attributes.values() if isinstance(value, OnnxGraph)]
 
 
 class OnnxGraph:
@@ -37,6 +46,7 @@ class OnnxGraph:
         constants: the initializers, numpy arrays by name.
         types: element type and shape by value name.
         inputs, outputs: names of the graph's own.
+        captures: in a body, its names for the values that it reads from outside.
     """
 
     def __init__(self, opset: int):
@@ -46,6 +56,7 @@ class OnnxGraph:
         self.types: dict[str, TensorType] = {}
         self.inputs: list[str] = []
         self.outputs: list[str] = []
+        self.captures: list[str] = []
         self._producers: dict[str, Operator] = {}
         self._users: dict[str, list[Operator]] = {}
         self._counts: dict[str, int] = {}
@@ -81,6 +92,18 @@ class OnnxGraph:
         """Keeps names free for the outputs, which are added last."""
         for name in names:
             self._counts[name] = 1
+
+    def start_body(self) -> "OnnxGraph":
+        """An empty graph for the body of an operator; names stay unique across both."""
+        body = OnnxGraph(self.opset)
+        body._counts = self._counts
+        return body
+
+    def capture(self, name: str, type_: TensorType) -> None:
+        """Makes a value known; one that is not the graph's own is captured, under the name that it has outside."""
+        if name not in self.types:
+            self.captures.append(name)
+            self.types[name] = type_
 
     def add_input(self, wanted: str, type_: TensorType) -> Value:
         """Adds a graph input."""
@@ -173,10 +196,13 @@ class OnnxGraph:
         opset = helper.make_opsetid("", self.opset)
         ir_version = max(IR_VERSION, helper.find_min_ir_version_for([opset]))
         model = onnx.ModelProto(ir_version=ir_version, producer_name="msnoah", opset_import=[opset])
-        graph = model.graph  # Filled in place: weights that pass through the functions of onnx.helper are copied twice.
-        graph.name = "msnoah"
-        graph.node.extend(
-            helper.make_node(o.op_type, o.inputs, o.outputs, o.name, **o.attributes) for o in self.operators)
+        self._write("msnoah", model.graph, {}, keep)
+        return model
+
+    def _write(self, title: str, graph: onnx.GraphProto, outside: dict[str, str], keep: bool) -> None:
+        # Filled in place: weights that pass through the functions of onnx.helper are copied twice.
+        graph.name = title
+        graph.node.extend(_write_operator(operator, outside, keep) for operator in self.operators)
         for name in list(self.constants):
             _write_tensor(graph.initializer.add(), name, self.constants[name])
             if not keep:
@@ -184,7 +210,6 @@ class OnnxGraph:
         graph.input.extend(map(self._value_info, self.inputs))
         graph.output.extend(map(self._value_info, self.outputs))
         graph.value_info.extend(map(self._value_info, self._inner_names()))
-        return model
 
     def _inner_names(self) -> Iterator[str]:
         for operator in self.operators:
@@ -213,6 +238,20 @@ class OnnxGraph:
             graph.add_operator(operator, [infos[name] for name in operator.outputs])
         graph.outputs = [info.name for info in proto.output]
         return graph
+
+
+def _write_operator(operator: Operator, outside: dict[str, str], keep: bool) -> onnx.NodeProto:
+    """A node; `outside` maps captured names to those that the values bear in the enclosing graphs."""
+    inputs = [outside.get(name, name) for name in operator.inputs]
+    plain = {name: value for name, value in operator.attributes.items() if not isinstance(value, OnnxGraph)}
+    count = len(operator.bodies[0].captures) if operator.bodies else 0
+    own, captured = inputs[:len(inputs) - count], inputs[len(inputs) - count:]
+    node = helper.make_node(operator.op_type, own, operator.outputs, operator.name, **plain)
+    for name, body in operator.attributes.items():
+        if isinstance(body, OnnxGraph):
+            attribute = node.attribute.add(name=name, type=onnx.AttributeProto.GRAPH)
+            body._write(f"{operator.name}.{name}", attribute.g, dict(zip(body.captures, captured, strict=True)), keep)
+    return node
 
 
 def _write_tensor(tensor: onnx.TensorProto, name: str, array: np.ndarray) -> None:

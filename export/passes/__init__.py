@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 from msnoah.errors import ConversionError
 from msnoah.export.onnx_graph import OnnxGraph
+from msnoah.export.passes.casts import merge_casts
 from msnoah.export.passes.channel_affine_folding import fold_affines_ahead, fold_batch_norms, fold_channel_affines
+from msnoah.export.passes.common_subexpressions import merge_common_subexpressions
+from msnoah.export.passes.concats import cancel_splits, merge_concats
 from msnoah.export.passes.constant_adds import merge_constant_adds
+from msnoah.export.passes.constant_folding import fold_constants
 from msnoah.export.passes.dead_code import remove_dead_code
 from msnoah.export.passes.duplicate_constants import merge_duplicate_constants
 from msnoah.export.passes.early_means import multiply_for_means, take_means_early
@@ -15,27 +19,42 @@ from msnoah.export.passes.early_rows import take_rows_early
 from msnoah.export.passes.expands import remove_expands
 from msnoah.export.passes.flattened_products import unflatten_products
 from msnoah.export.passes.gelus import merge_gelus
+from msnoah.export.passes.global_pools import pool_globally
 from msnoah.export.passes.head_products import separate_heads
 from msnoah.export.passes.identities import remove_identities
+from msnoah.export.passes.layer_norms import merge_layer_norms
 from msnoah.export.passes.offsets import defer_offsets
+from msnoah.export.passes.pads import merge_pads
+from msnoah.export.passes.parallel_convolutions import merge_parallel_convolutions
 from msnoah.export.passes.reshapes import merge_reshapes
 from msnoah.export.passes.split_products import split_products
-from msnoah.export.passes.transposes import merge_transposes
+from msnoah.export.passes.sunk_transposes import sink_transposes
+from msnoah.export.passes.transposes import merge_transposes, reshape_instead
 
 Pass = Callable[[OnnxGraph], bool]
 
 REPEATED = (
+    fold_constants,
     remove_identities,
+    merge_casts,
     remove_expands,
     unflatten_products,
+    reshape_instead,
     merge_reshapes,
+    sink_transposes,
     merge_transposes,
+    merge_concats,
+    cancel_splits,
     split_products,
     merge_gelus,
+    merge_layer_norms,
+    merge_pads,
     fold_batch_norms,
     merge_constant_adds,
     fold_channel_affines,
     fold_affines_ahead,
+    merge_parallel_convolutions,
+    pool_globally,
     defer_offsets,
     separate_heads,
     take_means_early,
@@ -45,7 +64,7 @@ REPEATED = (
 )
 """In the order they run; the whole list runs again until none finds anything."""
 
-LAST = (multiply_for_means,)
+LAST = (merge_common_subexpressions, multiply_for_means)
 """What runs once after that, since it hides from the others what they look for."""
 
 PASSES: dict[str, Pass] = {change.__name__: change for change in (*REPEATED, *LAST)}

@@ -16,7 +16,7 @@ def fold_batch_norms(graph: OnnxGraph) -> bool:
 
 
 def fold_channel_affines(graph: OnnxGraph) -> bool:
-    """Folds Add, Sub, Mul and Div with a number for each channel into the convolution, product or BatchNormalization
+    """Folds Add, Sub, Mul and Div with a number for each channel into the convolution, product or normalisation
     before them."""
     return any([_fold_back(graph, operator) for operator in graph.operators.copy()
                 if operator.op_type in ("Add", "Sub", "Mul", "Div")])

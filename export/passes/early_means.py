@@ -4,6 +4,7 @@ import numpy as np
 
 from msnoah.export.graph import TensorType
 from msnoah.export.onnx_graph import OnnxGraph, Operator
+from msnoah.export.passes.reduced_axes import read_axes
 
 
 def take_means_early(graph: OnnxGraph) -> bool:
@@ -28,7 +29,7 @@ def multiply_for_means(graph: OnnxGraph) -> bool:
 def _multiply(graph: OnnxGraph, mean: Operator) -> bool:
     x = mean.inputs[0]
     shape, type_ = graph.shape(x), graph.types[x]
-    if len(shape) != 3 or list(mean.attributes.get("axes", ())) not in ([1], [-2]) or type_.dtype != np.float32:
+    if len(shape) != 3 or read_axes(graph, mean) != [1] or type_.dtype != np.float32:
         return False
     row = graph.add_constant(f"{mean.name}.row", np.full((1, shape[1]), 1 / shape[1], np.float32))
     if mean.attributes.get("keepdims", 1):
@@ -45,7 +46,7 @@ def _multiply(graph: OnnxGraph, mean: Operator) -> bool:
 def _take_early(graph: OnnxGraph, mean: Operator) -> bool:
     x = mean.inputs[0]
     producer, rank = graph.producer(x), len(graph.shape(x))
-    axes = [axis % rank for axis in mean.attributes.get("axes", ())]
+    axes = read_axes(graph, mean)
     if producer is None or graph.only_user(x) is None or not axes or rank - 1 in axes:
         return False
     if _is_linear(graph, producer):
@@ -71,7 +72,7 @@ def _take_early(graph: OnnxGraph, mean: Operator) -> bool:
 
 
 def _insert_mean(graph: OnnxGraph, mean: Operator, source: str, name: str, shape: tuple[int, ...]) -> Operator:
-    operator = Operator("ReduceMean", name, [source], [name], dict(mean.attributes))
+    operator = Operator("ReduceMean", name, [source, *mean.inputs[1:]], [name], dict(mean.attributes))
     graph.add_operator(operator, [TensorType(graph.types[source].dtype, tuple(shape))], before=mean)
     return operator
 

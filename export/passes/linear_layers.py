@@ -1,4 +1,4 @@
-"""Convolutions, products and BatchNormalizations as one thing: a matrix for each group of channels, and a bias."""
+"""Convolutions, products and normalisations as one thing: a matrix for each group of channels, and a bias."""
 
 import numpy as np
 
@@ -6,16 +6,22 @@ from msnoah.export.mapped_file import drop_pages
 from msnoah.export.onnx_graph import OnnxGraph, Operator
 from msnoah.export.passes.constant_adds import split_constant
 
-OUT_AXIS = {"Conv": 1, "ConvTranspose": 2, "MatMul": 2, "BatchNormalization": 2}
+OUT_AXIS = {"Conv": 1, "ConvTranspose": 2, "MatMul": 2, "BatchNormalization": 2, "LayerNormalization": 2}
 """Where the result's channels are in weights of shape (groups, a, b, kernel): of Conv (g, out, in, k), of others
-(g, in, out, k). BatchNormalization's gamma has one group a channel."""
+(g, in, out, k). A normalisation's gamma has one group a channel."""
+
+LAST = ("MatMul", "LayerNormalization")
+"""What has its channels along the last axis; the others along axis 1."""
+
+RANK = {"MatMul": 2, "LayerNormalization": 1}
+"""Axes that their weights must have."""
 
 
 class Layer:
     """x W + b, in float64.
 
     Attributes:
-        operator: the convolution, product or BatchNormalization.
+        operator: the convolution, product or normalisation.
         addition: the Add behind a product that is its bias, or None.
         weight: (groups, out, in, kernel) for Conv, (groups, in, out, kernel) for the others; None until it is changed.
         bias: (groups * out,); None stands for zeros.
@@ -30,7 +36,7 @@ class Layer:
     @property
     def axis(self) -> int:
         """Where the channels of the result are."""
-        return -1 if self.operator.op_type == "MatMul" else 1
+        return -1 if self.operator.op_type in LAST else 1
 
     def change_outputs(self, scale: np.ndarray, shift: np.ndarray) -> None:
         """Scales and shifts the result, (C,) each."""
@@ -81,12 +87,12 @@ class Layer:
 
 
 def read_layer(graph: OnnxGraph, operator: Operator | None) -> Layer | None:
-    """A convolution, product with a constant on the right, or BatchNormalization; None unless its weights are known."""
+    """A convolution, product with a constant on the right, or normalisation; None unless its weights are known."""
     if operator is None or operator.op_type not in OUT_AXIS or len(operator.outputs) != 1:
         return None
     if any(name and name not in graph.constants for name in operator.inputs[1:]):
         return None
-    is_layer = operator.op_type != "MatMul" or len(graph.shape(operator.inputs[1])) == 2
+    is_layer = operator.op_type not in LAST or len(graph.shape(operator.inputs[1])) == RANK[operator.op_type]
     return Layer(graph, operator) if is_layer else None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from msnoah.export.onnx_graph import OnnxGraph, Operator
+from msnoah.export.passes.reduced_axes import read_axes
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,10 @@ def gather(graph: OnnxGraph, operator: Operator, offsets: list[Offset | None]) -
 
 def reduce_mean(graph: OnnxGraph, operator: Operator, offsets: list[Offset | None]) -> list[Offset] | None:
     """The mean of the constants, which is the constant along axes where it does not change."""
-    if "axes" not in operator.attributes:
+    axes = read_axes(graph, operator)
+    if axes is None:
         return None
-    axes, keepdims = tuple(operator.attributes["axes"]), bool(operator.attributes.get("keepdims", 1))
+    axes, keepdims = tuple(axes), bool(operator.attributes.get("keepdims", 1))
     return _map(offsets[0], lambda array: [array.mean(axes, keepdims=keepdims)])
 
 

@@ -10,11 +10,19 @@ from msnoah.export.graph import GraphReference, TensorType, Type, Unreadable
 
 DTYPES = {
     1: np.float32, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_,
-    10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64, 17: np.float64,
+    10: np.float16, 11: np.float64, 12: np.uint32, 13: np.uint64, 16: np.float32, 17: np.float64,
 }
-"""Element type by MindIR's TensorProto number; bfloat16, complex, strings and packed types have no entry."""
+"""Element type by MindIR's TensorProto number; complex, strings and packed types have no entry.
 
-MAX_RANK = 32
+bfloat16 (16) is read as float32, which holds all its numbers: runtimes have few kernels for it, and a graph in float32
+computes the same more exactly.
+"""
+
+BFLOAT16 = 16
+TYPE_NAMES = {0: "undefined", 8: "string", 14: "complex64", 15: "complex128", 18: "int4"}
+
+MAX_RANK, MAX_SIZE = 32, 2**40
+"""Axes and elements of the largest tensor that is taken for one."""
 
 # Attribute kind -> (field of one value, field of a list of one), as AttributeProto.AttributeType numbers them.
 _INTEGERS = {2, 3, 4, 5, 6, 7, 12, 13}
@@ -51,21 +59,31 @@ def read_tensor(tensor, where: str, data: bytes | memoryview) -> np.ndarray:
     type_ = read_tensor_type(tensor, where)
     if tensor.compression_type:
         raise ConversionError(f"{where} is compressed (type {tensor.compression_type}); export it uncompressed")
-    needed = math.prod(type_.shape) * type_.dtype.itemsize
+    stored = np.dtype(np.uint16) if tensor.data_type == BFLOAT16 else type_.dtype
+    needed = math.prod(type_.shape) * stored.itemsize
     if needed != len(data):
         raise ConversionError(f"{where} is damaged: {type_} needs {needed} bytes, {len(data)} are stored")
-    return np.frombuffer(data, type_.dtype).reshape(type_.shape)
+    array = np.frombuffer(data, stored).reshape(type_.shape)
+    return array if stored == type_.dtype else _widen(array)
+
+
+def _widen(array: np.ndarray) -> np.ndarray:
+    """bfloat16 numbers, as uint16, in float32: the same bits above 16 zeros."""
+    return (array.astype(np.uint32) << 16).view(np.float32)
 
 
 def read_tensor_type(tensor, where: str) -> TensorType:
     """Element type and static shape; ConversionError for a type without ONNX form or a shape known only at run time."""
     if tensor.data_type not in DTYPES:
-        raise ConversionError(
-            f"{where} has element type {tensor.data_type}, which cannot be converted; use float32 or "
-            "float16")
+        name = TYPE_NAMES.get(tensor.data_type, tensor.data_type)
+        raise ConversionError(f"{where} has element type {name}, which cannot be converted; use float32 or float16")
     shape = tuple(tensor.dims)
-    if len(shape) > MAX_RANK or any(size < 0 for size in shape):
-        raise ConversionError(f"{where} has shape {list(shape)[:MAX_RANK]}; export with a static shape")
+    if any(size < 0 for size in shape):
+        raise ConversionError(
+            f"{where} has shape {list(shape)[:MAX_RANK]}, with sizes that are open; export it with static shapes (a "
+            "free batch comes from two such exports, at batch 2 and at batch 3)")
+    if len(shape) > MAX_RANK or math.prod(shape) > MAX_SIZE:
+        raise ConversionError(f"{where} has shape {list(shape)[:MAX_RANK]}, which no tensor in memory can have")
     return TensorType(np.dtype(DTYPES[tensor.data_type]), shape)
 
 

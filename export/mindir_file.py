@@ -17,6 +17,9 @@ _GRAPH = MESSAGES["Model"]["graph"][0]
 _PARAMETER = MESSAGES["Graph"]["parameter"][0]
 _RAW_DATA = MESSAGES["Tensor"]["raw_data"][0]
 
+MAX_SHOWN = 200
+"""Characters of a name that error messages quote."""
+
 DATA_HEADER = 64
 """Bytes before the first weight of a data file; the first of them is 1 if the machine was little-endian."""
 
@@ -60,23 +63,32 @@ class MindirFile:
         end = entry.offset + entry.length
         if entry.offset < DATA_HEADER or entry.length < 0 or end > len(data):
             raise ConversionError(
-                f"{where} is at bytes {entry.offset} to {end} of '{entry.location}', which has {len(data)}; it is cut "
-                "off, or belongs to another export")
+                f"{where} is at bytes {entry.offset} to {end} of {_shown(entry.location)}, which has {len(data)}; it "
+                "is cut off, or belongs to another export")
         return data[entry.offset:end]
 
     def _open_data(self, location: str, where: str) -> memoryview:
+        place = f"{where} lies in {_shown(location)}"
         if self.path is None:
-            raise ConversionError(f"{where} lies in '{location}'; pass the path of the model, not its contents")
+            raise ConversionError(f"{place}; pass the path of the model, not its contents")
         folder = self.path.parent.resolve()
-        path = (folder / location).resolve()
+        try:
+            path = (folder / location).resolve()
+            exists = path.is_file()
+        except (OSError, ValueError):  # no name that a file can have
+            raise ConversionError(f"{place}, which is no name of a file") from None
         if folder not in path.parents:
-            raise ConversionError(f"{where} lies in '{location}', outside the model's folder, where nothing is read")
-        if not path.is_file():
-            raise ConversionError(f"{where} lies in '{location}', which is not in {folder}; copy it beside the model")
+            raise ConversionError(f"{place}, outside the model's folder, where nothing is read")
+        if not exists:
+            raise ConversionError(f"{place}, which is not in {folder}; copy it beside the model")
         data = map_file(path)
         if len(data) and data[0] == 0:
             raise ConversionError(f"{path} was written on a big-endian machine, or not to its end; export it again")
         return data
+
+
+def _shown(location: str) -> str:
+    return ascii(location[:MAX_SHOWN])
 
 
 def _find(path: Path) -> Path:

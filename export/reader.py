@@ -12,6 +12,9 @@ PREFIX = "REF::"
 ALIASES = {"Load", "Depend"}
 """Primitives that return their first operand; the others of their operands only order side effects."""
 
+MONAD_TYPES = {"UMonadType", "IOMonadType"}
+"""Types of the inputs of a sub-graph that only order side effects."""
+
 WRITERS = ("Assign", "Inplace", "Scatter")
 """Beginnings of primitives that overwrite an operand, so that a node whose result is unused still matters."""
 
@@ -41,8 +44,8 @@ class _ProgramReader:
         self._gather_parameters()
         for graph in self.graphs:
             self._gather_constants(graph)
-        functions = {graph.name: self._read_graph(graph) for graph in self.graphs}
         input_types = [self._input_type(info) for info in self.model.graph.input]
+        functions = {graph.name: self._read_graph(graph) for graph in self.graphs}
         main = functions.pop(self.model.graph.name)
         return Program(main, functions, input_types, self.known, self.parameters)
 
@@ -54,7 +57,7 @@ class _ProgramReader:
 
     def _gather_parameters(self) -> None:
         for index, tensor in enumerate(self.model.graph.parameter):
-            name = tensor.ref_key or tensor.name
+            name = ascii_name(tensor.ref_key or tensor.name)
             place = f"{self.where}: parameter '{name}'"
             self.known[tensor.name] = read_tensor(tensor, place, self.file.read_weight(index, place))
             self.parameters[tensor.name] = name
@@ -62,19 +65,21 @@ class _ProgramReader:
     def _gather_constant(self, node) -> None:
         value = next((attribute for attribute in node.attribute if attribute.name == "value"), None)
         if value is None:
-            raise ConversionError(f"{self.where} is damaged: constant '{node.output[0]}' has no value")
+            raise self._damaged(f"constant '{ascii_name(node.output[0])}' has no value")
         if value.type in MONADS:
             self.monads.add(node.output[0])
         else:
             self.known[node.output[0]] = read_attribute(value)
 
     def _input_type(self, info):
+        place = f"{self.where}: input '{short_name(info.name)}'"
         if len(info.tensor) != 1:
-            raise ConversionError(f"{self.where}: input '{info.name}' is no tensor; pass tensors to construct")
-        return read_tensor_type(info.tensor[0], f"{self.where}: input '{short_name(info.name)}'")
+            raise ConversionError(f"{place} is no tensor; pass tensors to construct")
+        return read_tensor_type(info.tensor[0], place)
 
     def _read_graph(self, graph) -> Graph:
         nodes, aliases = [], {}
+        self.monads.update(info.name for info in graph.input if info.denotation in MONAD_TYPES)
         for proto in graph.node:
             if proto.op_type == "Constant":
                 continue
@@ -86,22 +91,21 @@ class _ProgramReader:
             else:
                 nodes.append(node)
         outputs = [aliases.get(info.name, info.name) for info in graph.output]
-        inputs = [info.name for info in graph.input]
+        inputs = [info.name for info in graph.input if info.name not in self.monads]
         self._check_names(graph.name, inputs, nodes, outputs)
         return Graph(graph.name, inputs, outputs, self._drop_unused(nodes, outputs))
 
     def _read_node(self, proto, aliases: dict[str, str]) -> Node:
         target = proto.op_type.removeprefix(PREFIX)
         if len(proto.output) != 1 or not proto.op_type.startswith(PREFIX):
-            raise ConversionError(
-                f"{self.where} is damaged: a node of type '{proto.op_type}' with {len(proto.output)} "
-                "outputs")
+            raise self._damaged(f"a node of type '{ascii_name(proto.op_type)}' has {len(proto.output)} outputs")
         primitive = self.primitives.get(target)
         scope = readable_scope(proto.domain)
-        place = f"{self.where}: {scope or proto.output[0]}"
+        kind = ascii_name(primitive.op_type) if primitive else ""
+        place = f"{self.where}: {'.'.join(part for part in (scope, kind or 'call') if part)}"
         type_ = next((read_type(a, place) for a in proto.attribute if a.name == "shape"), None)
         return Node(
-            primitive=primitive.op_type if primitive else "",
+            primitive=kind,
             callee="" if primitive else aliases.get(target, target),
             scope=scope,
             operands=[aliases.get(name, name) for name in proto.input if name not in self.monads],
@@ -116,16 +120,15 @@ class _ProgramReader:
             # A value of an enclosing graph may be used in a sub-graph, so only the main graph is complete in itself.
             unknown = [name for name in (*node.operands, node.callee) if name and name not in defined]
             if unknown and graph == self.model.graph.name:
-                raise ConversionError(
-                    f"{self.where} is damaged or cut off: {node.name} refers to '{unknown[0]}', which is not in the "
-                    "file")
+                raise self._damaged(f"{node.name} refers to '{ascii_name(unknown[0])}', which is not in the file")
             if node.output in defined:
-                raise ConversionError(f"{self.where} is damaged: '{node.output}' is defined twice")
+                raise self._damaged(f"'{ascii_name(node.output)}' is defined twice")
             defined.add(node.output)
         if not outputs or any(name not in defined for name in outputs):
-            raise ConversionError(
-                f"{self.where} is damaged or cut off: the outputs of graph '{graph}' are not in the "
-                "file")
+            raise self._damaged(f"the outputs of graph '{ascii_name(graph)}' are not in the file")
+
+    def _damaged(self, fault: str) -> ConversionError:
+        return ConversionError(f"{self.where} is damaged or cut off: {fault}")
 
     def _drop_unused(self, nodes: list[Node], outputs: list[str]) -> list[Node]:
         used, kept = set(outputs), []

@@ -143,8 +143,8 @@ def free_batch(model):
     model.graph.input[0].tensor[0].dims[0] = -1
 
 
-def use_bfloat16(model):
-    model.graph.parameter[0].data_type = 16
+def use_complex(model):
+    model.graph.parameter[0].data_type = 14
 
 
 def drop_primitives(model):
@@ -170,7 +170,7 @@ def rename_primitive(model):
         (move_weights_out, "pass the path of the model"),
         (shorten_weights, "damaged"),
         (free_batch, "static shape"),
-        (use_bfloat16, "element type 16"),
+        (use_complex, "element type complex64"),
         (drop_primitives, "not in the file"),
         (drop_constants, "not in the file"),
         (rename_primitive, r"2 primitives: MatMulMystery \(4, first blocks.0.fc1.MatMulMystery\), ErfMystery \(2"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from mindspore import Tensor, nn
+from mindspore import nn
 from pydantic import ValidationError
 from tqdm import tqdm
 
@@ -18,13 +18,13 @@ from msnoah.atomic_file import replacing
 from msnoah.config import DataConfig, ExportConfig, RunConfig
 from msnoah.data.preprocessing import evaluation_view, normalise
 from msnoah.data.sources import open_source
-from msnoah.errors import ConfigError, ConversionError, DataError, RunFolderError
+from msnoah.errors import ConfigError, DataError, RunFolderError
 from msnoah.export import metadata
-from msnoah.export.converter import mindir_to_onnx
-from msnoah.export.dynamic_batch import make_batch_dynamic
+from msnoah.export.cell_conversion import export_onnx
 from msnoah.export.mindir import batch_free_mindir_bytes, count_primitives, mindir_bytes
 from msnoah.export.preprocessing import embed_preprocessing
-from msnoah.export.verification import Check, Predict, require_passed, run_cell, run_mindir, run_onnx, verify
+from msnoah.export.reference_runs import run_cell, run_mindir
+from msnoah.export.verification import Check, Predict, require_passed, run_onnx, verify
 from msnoah.nn.fusing import fuse
 from msnoah.nn.step_inputs import count_parameters
 from msnoah.registry import create_model
@@ -32,35 +32,6 @@ from msnoah.run_folder import RunFolder, write_json
 from msnoah.source_commit import find_commit
 
 INPUT, OUTPUT = "image", "logits"
-_DYNAMIC_FROM = (2, 3)
-
-
-def export_onnx(
-    cell: nn.Cell, *inputs: np.ndarray | Tensor, opset: int = 17, dynamic_batch: bool = True,
-    input_names: list[str] | None = None, output_names: list[str] | None = None,
-) -> onnx.ModelProto:
-    """Converts any Cell, in evaluation mode, to ONNX. It is not fused (`fuse(cell)` is), not verified and not written.
-
-    Args:
-        cell: what to convert; its mode is restored.
-        *inputs: example arguments of `construct`; shapes and types count.
-        opset: ONNX operator set, 17 or newer.
-        dynamic_batch: make the first axis of every input free; it must be the same batch in all. The Cell is compiled at
-            batches 2 and 3, and what differs between the two graphs is computed from the input's shape.
-        input_names, output_names: in order; by default as `mindir_to_onnx` names them.
-
-    Raises:
-        ConversionError: the Cell does not compile, a primitive has no ONNX form, or the graph depends on the batch in
-            another way than by its size.
-    """
-    arrays = [value.asnumpy() if isinstance(value, Tensor) else np.asarray(value) for value in inputs]
-    names = {"input_names": input_names, "output_names": output_names}
-    if not dynamic_batch:
-        return mindir_to_onnx(mindir_bytes(cell, arrays), opset=opset, **names)
-    if not arrays or any(array.ndim == 0 or len(array) == 0 for array in arrays):
-        raise ConversionError("a free batch needs inputs that all have a first axis; pass dynamic_batch=False for a graph of fixed shapes")
-    two, three = (mindir_to_onnx(mindir_bytes(cell, _with_batch(arrays, size)), opset=opset, **names) for size in _DYNAMIC_FROM)
-    return make_batch_dynamic(two, three)
 
 
 def export_run(run: RunFolder, *, checkpoint: str | Path = "best", **overrides: Any) -> dict[str, Any]:
@@ -208,7 +179,3 @@ def _write(run: RunFolder, artifacts: _Artifacts, record: dict[str, Any]) -> Non
             temporary.write_bytes(data)
         record["artifacts"][name] = {**metadata.describe_file(path), **record["artifacts"][name]}
     write_json(run.export_path, record)
-
-
-def _with_batch(arrays: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
-    return [np.take(array, np.arange(size) % len(array), axis=0) for array in arrays]

@@ -37,6 +37,23 @@ def write_mindir(cell: nn.Cell, inputs: Sequence[np.ndarray | Tensor], path: str
 
 def mindir_bytes(cell: nn.Cell, inputs: Sequence[np.ndarray | Tensor]) -> bytes:
     """The contents of the MindIR file that `write_mindir` writes; ConversionError if MindSpore cannot compile the Cell."""
+    with temporary_mindir(cell, inputs) as path:
+        if not path.is_file():
+            raise ConversionError(f"{type(cell).__name__} is over 1 GB, which MindSpore splits into several files; export a smaller model")
+        return path.read_bytes()
+
+
+@contextmanager
+def temporary_mindir(cell: nn.Cell, inputs: Sequence[np.ndarray | Tensor]) -> Iterator[Path]:
+    """A Cell as a MindIR file that is gone when the block ends; above 1 GB MindSpore splits it (see `MindirFile`).
+
+    Args:
+        cell: what to write; compiled in evaluation mode and left in the modes that its parts were in.
+        inputs: one array or Tensor for each argument of `construct`; shapes and types count, values do not.
+
+    Raises:
+        ConversionError: MindSpore cannot compile the Cell for these inputs.
+    """
     tensors = [Tensor(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value for value in inputs]
     with tempfile.TemporaryDirectory(prefix="msnoah-") as folder, _failure_reports_in(folder), evaluating(cell):
         path = Path(folder) / "model.mindir"
@@ -45,9 +62,7 @@ def mindir_bytes(cell: nn.Cell, inputs: Sequence[np.ndarray | Tensor]) -> bytes:
         except Exception as error:  # the compiler passes on whatever it meets: TypeError, NameError, RuntimeError ...
             reason = str(error).strip().split("\n")[0]
             raise ConversionError(f"MindSpore cannot compile {type(cell).__name__} to a graph: {reason}") from error
-        if not path.is_file():
-            raise ConversionError(f"{type(cell).__name__} is over 1 GB, which MindSpore splits into several files; export a smaller model")
-        return path.read_bytes()
+        yield path
 
 
 def batch_free_mindir_bytes(cell: nn.Cell, image_shape: Sequence[int]) -> tuple[bytes, int | None]:

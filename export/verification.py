@@ -1,19 +1,14 @@
-"""The same inputs through the trained Cell and through each artifact: the largest difference, by artifact, batch and output."""
+"""The same inputs through a model and through each artifact made from it: the largest difference, by artifact, batch and output."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import mindspore
 import numpy as np
 import onnx
 import onnxruntime
-from mindspore import Tensor, nn
 
 from msnoah.errors import VerificationError
-from msnoah.export.mindir import evaluating
 
 Arrays = list[np.ndarray]
 Predict = Callable[[Arrays], Arrays]
@@ -60,7 +55,7 @@ def verify(
                 counts = f"{len(found)} outputs, the model {len(expected)}, named are {len(outputs)}"
                 raise VerificationError(f"{artifact} has {counts}; they must be the same")
             for output, ours, theirs in zip(outputs, found, expected):
-                checks.append(Check(artifact, len(inputs[0]), output, *_compare(ours, theirs, tolerance)))
+                checks.append(Check(artifact, _count_rows(inputs), output, *_compare(ours, theirs, tolerance)))
     return checks
 
 
@@ -76,57 +71,34 @@ def require_passed(checks: Iterable[Check], tolerance: float) -> None:
         raise VerificationError(f"{worst.artifact} differs from the trained model {figures} {where}")
 
 
-def run_cell(cell: nn.Cell) -> Predict:
-    """How to run a Cell: in evaluation mode, whatever mode it is in."""
-
-    def predict(inputs: Arrays) -> Arrays:
-        with evaluating(cell):
-            return _arrays(cell(*map(_tensor, inputs)))
-
-    return predict
-
-
 def run_onnx(model: onnx.ModelProto | bytes) -> Predict:
     """How to run an ONNX model: in ONNX Runtime on the CPU."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     contents = model if isinstance(model, bytes) else model.SerializeToString()
-    session = onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
+    return run_session(onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"]))
+
+
+def run_session(session: onnxruntime.InferenceSession) -> Predict:
+    """How to run what ONNX Runtime has loaded."""
     names = [value.name for value in session.get_inputs()]
-    return lambda inputs: session.run(None, dict(zip(names, inputs)))
+    return lambda inputs: session.run(None, dict(zip(names, inputs, strict=True)))
 
 
-def run_mindir(contents: bytes, batch: int | None) -> Predict:
-    """How to run a MindIR: loaded back into MindSpore; in parts of `batch` rows where it was compiled for that many."""
-    with tempfile.TemporaryDirectory(prefix="msnoah-") as folder:
-        path = Path(folder) / "model.mindir"
-        path.write_bytes(contents)
-        cell = nn.GraphCell(mindspore.load(str(path)))
-
-    def predict(inputs: Arrays) -> Arrays:
-        rows = batch or len(inputs[0])
-        starts = range(0, len(inputs[0]), rows)
-        parts = [_arrays(cell(*(_tensor(value[start:start + rows]) for value in inputs))) for start in starts]
-        return [np.concatenate(output) for output in zip(*parts)]
-
-    return predict
+def _count_rows(inputs: Arrays) -> int:
+    return len(inputs[0]) if inputs and inputs[0].ndim else 1
 
 
 def _compare(ours: np.ndarray, theirs: np.ndarray, tolerance: float) -> tuple[float, float, bool]:
     """max_abs, max_rel, passed."""
+    difference, relative = measure_difference(ours, theirs)
+    return difference, relative, relative <= tolerance
+
+
+def measure_difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
+    """max|difference|, and that over max|theirs|; infinite where a shape differs or a number is not finite."""
     if ours.shape != theirs.shape or not np.isfinite(ours).all() or not np.isfinite(theirs).all():
-        return float("inf"), float("inf"), False
+        return float("inf"), float("inf")
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
     difference, size = np.abs(ours - theirs).max(initial=0.0), np.abs(theirs).max(initial=0.0)
-    relative = difference / size if size else (float("inf") if difference else 0.0)
-    return float(difference), float(relative), bool(relative <= tolerance)
-
-
-def _tensor(values: np.ndarray) -> Tensor:
-    return Tensor(np.ascontiguousarray(values))
-
-
-def _arrays(outputs: Any) -> Arrays:
-    if isinstance(outputs, (tuple, list)):
-        return [array for output in outputs for array in _arrays(output)]
-    return [outputs.asnumpy()]
+    return float(difference), float(difference / size if size else float("inf") if difference else 0.0)

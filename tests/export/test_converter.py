@@ -1,4 +1,4 @@
-"""Whole Cells: parity, folding, sub-graphs, overwritten values, operator sets, and a free batch."""
+"""Whole Cells: parity, folding, sub-graphs, overwritten values, and operator sets."""
 
 import itertools
 
@@ -11,7 +11,6 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from msnoah.errors import ConversionError
 from msnoah.export.converter import mindir_to_onnx
-from msnoah.export.dynamic_batch import make_batch_dynamic
 from msnoah.export.ops.table import HANDLERS, handles
 
 RNG = np.random.default_rng(0)
@@ -97,14 +96,14 @@ def difference(output: np.ndarray, expected) -> float:
 
 
 @pytest.fixture(scope="module")
-def transformer(tmp_path_factory) -> tuple[nn.Cell, bytes, bytes]:
-    folder, cell = tmp_path_factory.mktemp("transformer"), Transformer()
-    return cell, export(cell, folder, normal(2, 3, 8, 8)), export(cell, folder, normal(3, 3, 8, 8))
+def transformer(tmp_path_factory) -> tuple[nn.Cell, bytes]:
+    cell = Transformer()
+    return cell, export(cell, tmp_path_factory.mktemp("transformer"), normal(2, 3, 8, 8))
 
 
 @pytest.mark.parametrize("opset", range(17, 23))
 def test_transformer_in_every_operator_set(transformer, opset):
-    cell, at_two, _ = transformer
+    cell, at_two = transformer
     model, x = mindir_to_onnx(at_two, opset=opset), normal(2, 3, 8, 8)
     assert difference(run(model, x), cell(Tensor(x))) < TOLERANCE
     assert ("Gelu" in operators(model)) == (opset >= 20) and ("Erf" in operators(model)) == (opset < 20)
@@ -126,78 +125,6 @@ def test_runtime_recognises_gelu_and_layer_norm(transformer, tmp_path):
     onnxruntime.InferenceSession(mindir_to_onnx(transformer[1]).SerializeToString(), options)
     optimized = operators(onnx.load(tmp_path / "optimized.onnx"))
     assert "Erf" not in optimized and any("Gelu" in name for name in optimized)
-
-
-def test_one_graph_for_every_batch(transformer):
-    cell, at_two, at_three = transformer
-    model = make_batch_dynamic(mindir_to_onnx(at_two), mindir_to_onnx(at_three))
-    onnx.checker.check_model(model, full_check=True)
-    for info in (*model.graph.input, *model.graph.output):
-        assert info.type.tensor_type.shape.dim[0].dim_param == "batch"
-    for batch in (1, 2, 5):
-        x = normal(batch, 3, 8, 8)
-        assert difference(run(model, x), cell(Tensor(x))) < TOLERANCE
-
-
-class Windows(nn.Cell):
-    """Windows of 2x2 as part of the batch, a mask for each, and a second output with twice the batch."""
-
-    def __init__(self):
-        super().__init__()
-        self.mask = Tensor(normal(4, 4, 3))
-
-    def construct(self, x):
-        batch = x.shape[0]
-        x = x.reshape(batch, 2, 2, 2, 2, 3).transpose(0, 1, 3, 2, 4, 5).reshape(batch * 4, 4, 3)
-        x = x + ops.tile(self.mask, (batch, 1, 1))
-        both = ops.cat((x, x), 0)
-        return both.reshape(2, batch, 4, 4, 3), both[: 2 * batch], both
-
-
-def test_batch_as_part_of_a_size(tmp_path):
-    cell = Windows()
-    model = make_batch_dynamic(*[mindir_to_onnx(export(cell, tmp_path, normal(n, 4, 4, 3))) for n in (2, 3)], name="n")
-    assert [o.type.tensor_type.shape.dim[0].dim_param for o in model.graph.output] == ["", "2*n", "8*n"]
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    for batch in (1, 2, 5):
-        x = normal(batch, 4, 4, 3)
-        for output, expected in zip(session.run(None, {"x": x}), cell(Tensor(x)), strict=True):
-            assert output.shape == expected.shape and difference(output, expected) < TOLERANCE
-
-
-class DividesByBatch(nn.Cell):
-    def construct(self, x):
-        return x * (1.0 / x.shape[0])
-
-
-class BranchesOnBatch(nn.Cell):
-    def construct(self, x):
-        return ops.relu(x) if x.shape[0] == 2 else ops.exp(x)
-
-
-class MixesBatch(nn.Cell):
-    def __init__(self):
-        super().__init__()
-        self.table = Tensor(normal(3, 4))
-
-    def construct(self, x):
-        return x + self.table[: x.shape[0]]
-
-
-@pytest.mark.parametrize(
-    "cell,message",
-    [(DividesByBatch, "Mul: input 1"), (BranchesOnBatch, "Relu: Relu at batch 2 is Exp"), (MixesBatch, "Add: input 1")],
-)
-def test_what_depends_on_the_batch_otherwise_is_refused(cell, message, tmp_path):
-    models = [mindir_to_onnx(export(cell(), tmp_path, normal(n, 4))) for n in (2, 3)]
-    with pytest.raises(ConversionError, match=message):
-        make_batch_dynamic(*models)
-
-
-def test_equal_batches_are_refused(transformer):
-    model = mindir_to_onnx(transformer[1])
-    with pytest.raises(ConversionError, match="batch"):
-        make_batch_dynamic(model, model)
 
 
 # --- overwritten values

@@ -15,9 +15,8 @@ from msnoah.checkpoint import save_weights
 from msnoah.config import RunConfig
 from msnoah.errors import CheckpointError, ConfigError, ConversionError, DataError, RunFolderError, VerificationError
 from msnoah.export import exporter
-from msnoah.export.exporter import export_onnx, export_run
+from msnoah.export.exporter import export_run
 from msnoah.export.metadata import describe_export, read_metadata
-from msnoah.export.verification import run_cell, run_onnx
 from msnoah.registry import create_model
 from msnoah.run_folder import RunFolder
 
@@ -117,8 +116,8 @@ def tampered(model):
 
 def test_a_wrong_artifact_is_written_but_marked(exported, tmp_path, monkeypatch):
     run = RunFolder(shutil.copytree(exported[0].path, tmp_path / "run"))
-    convert = exporter.make_batch_dynamic
-    monkeypatch.setattr(exporter, "make_batch_dynamic", lambda two, three: tampered(convert(two, three)))
+    convert = exporter.export_onnx
+    monkeypatch.setattr(exporter, "export_onnx", lambda *inputs, **options: tampered(convert(*inputs, **options)))
     with pytest.raises(VerificationError, match=r"onnx differs from the trained model by .*1e-05\) in output 'logits' at batch [125]; .*not verified") as caught:
         export_run(run)
     assert caught.value.exit_code == 1
@@ -197,34 +196,3 @@ def test_folder_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(exporter.os, "access", lambda path, mode: False)
     with pytest.raises(RunFolderError, match="cannot be written"):
         export_run(run)
-
-
-class TwoHeads(nn.Cell):
-    """Two outputs of one input; the batch stands in a shape."""
-
-    def __init__(self):
-        super().__init__()
-        self.dense = nn.Dense(8, 4)
-        self.drop = nn.Dropout(p=0.9)
-
-    def construct(self, x):
-        y = self.drop(self.dense(x.reshape(x.shape[0], 8)))
-        return y, y.reshape(x.shape[0], 2, 2)
-
-
-@pytest.mark.parametrize("dynamic,batches", [(True, (1, 2, 7)), (False, (4,))])
-def test_any_cell_converts(dynamic, batches):
-    cell = TwoHeads().set_train(True)
-    example = np.ones((4, 2, 4), np.float32)
-    model = export_onnx(cell, Tensor(example), dynamic_batch=dynamic, input_names=["x"], output_names=["flat", "square"])
-    assert cell.drop.training
-    assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["x", "flat", "square"]
-    for batch in batches:
-        x = np.random.default_rng(batch).normal(size=(batch, 2, 4)).astype(np.float32)
-        for ours, theirs in zip(run_onnx(model)([x]), run_cell(cell)([x])):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)  # sums of 8 float32 products, in another order
-
-
-def test_a_free_batch_needs_a_first_axis():
-    with pytest.raises(ConversionError, match="first axis"):
-        export_onnx(TwoHeads(), np.float32(1))

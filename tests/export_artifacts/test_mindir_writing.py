@@ -7,7 +7,7 @@ from mindspore import Tensor, nn
 
 from msnoah.errors import ConversionError, RunFolderError
 from msnoah.export.mindir import batch_free_mindir_bytes, count_primitives, evaluating, mindir_bytes, write_mindir
-from msnoah.export.verification import run_cell, run_mindir
+from msnoah.export.reference_runs import run_cell, run_mindir
 
 
 class Classifier(nn.Cell):

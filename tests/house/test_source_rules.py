@@ -77,7 +77,10 @@ FORBIDDEN = [
 ]
 LEAVES = {"msnoah.errors": set(), "msnoah.config": set(), "msnoah.registry": {"msnoah.errors"}}
 MINDSPORE_ROOMS = ["msnoah.nn", "msnoah.models", "msnoah.data", "msnoah.training", "msnoah.checkpoint"]
-MINDSPORE_FILES = ["msnoah.export.mindir", "msnoah.export.exporter", "msnoah.export.verification", "msnoah.deploy.runtimes.mindspore"]
+MINDSPORE_FILES = [
+    "msnoah.export.mindir", "msnoah.export.exporter", "msnoah.export.cell_conversion", "msnoah.export.reference_runs",
+    "msnoah.deploy.runtimes.mindspore",
+]
 
 
 @pytest.mark.parametrize("importer,targets", FORBIDDEN)

@@ -1,6 +1,5 @@
 """MindIR -> ONNX."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,16 +8,12 @@ import onnx
 from msnoah.errors import ConversionError
 from msnoah.export.aliasing import check_overwrites
 from msnoah.export.builder import Builder
-from msnoah.export.graph import Program
 from msnoah.export.interpreter import Interpreter
+from msnoah.export.missing import check_primitives
 from msnoah.export.onnx_file import check_onnx
-from msnoah.export.ops import HANDLERS
+from msnoah.export.opsets import NEWEST_OPSET, OLDEST_OPSET
 from msnoah.export.passes import run_passes
 from msnoah.export.reader import read_mindir
-from msnoah.export.structure import STRUCTURE
-
-OLDEST_OPSET, NEWEST_OPSET = 17, 22
-"""Operator sets that the handlers are written for: LayerNormalization came with 17."""
 
 
 def mindir_to_onnx(
@@ -33,7 +28,7 @@ def mindir_to_onnx(
 
     Args:
         source: path or contents of a file that `mindspore.export` wrote.
-        opset: ONNX operator set, 17 to 22; from 20 on GELU is one operator instead of Erf and arithmetic.
+        opset: ONNX operator set, 13 to 28; what older ones have not is written with what they have.
         input_names: names for the inputs, in order; by default those of `construct`.
         output_names: names for the outputs, in order (nested tuples flattened); by default output, or output_0,
             output_1, ...
@@ -68,16 +63,3 @@ def _interpret(source, opset: int, input_names=None, output_names=None) -> Build
     builder = Builder(opset)
     Interpreter(program, builder).run(input_names, output_names)
     return builder
-
-
-def check_primitives(program: Program) -> None:
-    """Refuses a program with primitives that nothing handles: all of them, with counts and the first node of each."""
-    missing, first = Counter(), {}
-    for graph in (program.main, *program.functions.values()):
-        for node in graph.nodes:
-            if node.primitive and node.primitive not in HANDLERS and node.primitive not in STRUCTURE:
-                missing[node.primitive] += 1
-                first.setdefault(node.primitive, node.name)
-    if missing:
-        listed = ", ".join(f"{name} ({count}, first {first[name]})" for name, count in missing.most_common())
-        raise ConversionError(f"no ONNX form is known for {len(missing)} primitive{'s' * (len(missing) > 1)}: {listed}")

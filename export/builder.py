@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import defs, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from msnoah.errors import ConversionError
 from msnoah.export.folding import fold
 from msnoah.export.graph import Node, TensorType, Value
+from msnoah.export.lowerings import find_lowering
 from msnoah.export.onnx_graph import OnnxGraph, Operator
+from msnoah.export.opsets import check_types, find_schema, respell
 
 Tensor = Value | np.ndarray
 """A tensor while converting: known only at run time, or known now."""
@@ -52,21 +54,26 @@ class Builder:
         self._constants[id(array)] = (name, array)
 
     def op(self, operator: str, *inputs: Tensor | None, outputs: int = 1, **attributes: Any) -> Any:
-        """One ONNX operator; None stands for an optional input left out.
+        """One ONNX operator, as opset 17 or a newer one spells it; None stands for an optional input left out.
+
+        Older sets get older operators of the same meaning (`lowerings`, `opsets`).
 
         Returns:
             A Value with the type that ONNX infers, or a numpy array if all inputs are known; a tuple if outputs > 1.
 
         Raises:
-            ConversionError: ONNX refuses the operator for these inputs.
+            ConversionError: ONNX refuses the operator for these inputs, or the operator set has not got it.
         """
         attributes = {name: value for name, value in attributes.items() if value is not None}
+        lowering = find_lowering(operator, inputs, self.opset)
+        if lowering is not None:
+            return lowering(self, *inputs, **attributes)
         try:
-            schema = defs.get_schema(operator, self.opset)
-        except defs.SchemaError:
-            raise ConversionError(
-                f"{self.scope or 'the graph'} needs ONNX's {operator}, which opset {self.opset} has "
-                "not") from None
+            inputs, attributes = respell(operator, inputs, attributes, self.opset)
+            check_types(operator, inputs, self.opset)
+        except ConversionError as error:
+            raise ConversionError(f"{self.scope or 'the graph'}: {error}") from None
+        schema = find_schema(operator, self.opset)
         if not any(isinstance(tensor, Value) for tensor in inputs):
             results = fold(operator, inputs, outputs, attributes, self.opset)
             self._name_folded(operator, inputs, results)

@@ -11,9 +11,6 @@ from onnx import helper, numpy_helper
 from msnoah.export.graph import TensorType, Value
 from msnoah.export.mapped_file import drop_pages
 
-IR_VERSION = 8
-"""What opset 17 came with; ONNX Runtime 1.13 and newer read it. Newer opsets raise it."""
-
 STRIPE = 32
 """Columns of a transposed matrix that are copied together: a cache line or two of each row."""
 
@@ -105,6 +102,13 @@ class OnnxGraph:
             self.captures.append(name)
             self.types[name] = type_
 
+    def absorb(self, body: "OnnxGraph") -> None:
+        """Takes over what a body holds, in place of an operator that would run it."""
+        for name, array in body.constants.items():
+            self.constants[name], self.types[name] = array, body.types[name]
+        for operator in body.operators:
+            self.add_operator(operator, [body.types[name] for name in operator.outputs])
+
     def add_input(self, wanted: str, type_: TensorType) -> Value:
         """Adds a graph input."""
         name = self.unique(wanted)
@@ -194,7 +198,7 @@ class OnnxGraph:
         holds them all twice.
         """
         opset = helper.make_opsetid("", self.opset)
-        ir_version = max(IR_VERSION, helper.find_min_ir_version_for([opset]))
+        ir_version = helper.find_min_ir_version_for([opset])
         model = onnx.ModelProto(ir_version=ir_version, producer_name="msnoah", opset_import=[opset])
         self._write("msnoah", model.graph, {}, keep)
         return model

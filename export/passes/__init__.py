@@ -112,15 +112,17 @@ def select_passes(names: Sequence[str] | None = None) -> tuple[str, ...]:
 
 
 def run_passes(graph: OnnxGraph, names: Sequence[str] | None = None) -> None:
-    """Runs passes in order, again and again until the graph stays as it is, before and after the last ones.
-
-    `names` are as `select_passes` takes them.
+    """Runs passes in order, again and again until the graph stays as it is, before and after the last ones;
+    then in the bodies of its operators. `names` are as `select_passes` takes them.
     """
     selected = {PASSES[name] for name in select_passes(names)}
     repeated = [change for change in REPEATED if change in selected]
     _repeat(graph, repeated)
     if any([change(graph) for change in LAST if change in selected]):
         _repeat(graph, repeated)
+    for operator in graph.operators:
+        for body in operator.bodies:
+            run_passes(body, names)
 
 
 def _repeat(graph: OnnxGraph, passes: Sequence[Pass]) -> None:

@@ -119,7 +119,8 @@ def layer_norm_scaled(g, x):
 @pytest.mark.parametrize("network,shape,left", [
     (affine(convolution, 6, 1, 1), IMAGE, "Conv"), (affine(transposed, 3, 1, 1), IMAGE, "ConvTranspose"),
     (affine(lambda g, x: norm(g, x, 4), 4, 1, 1), IMAGE, "BatchNormalization"),
-    (affine(dense, 5), TOKENS, "Add MatMul"), (map_added, IMAGE, "Add Conv"), (divided_by_layer, IMAGE, "Abs Add Conv Div"),
+    (affine(dense, 5), TOKENS, "Add MatMul"), (map_added, IMAGE, "Add Conv"),
+    (divided_by_layer, IMAGE, "Abs Add Conv Div"),
     (layer_norm_scaled, TOKENS, "LayerNormalization"),
 ])
 def test_channel_affines_go_into_the_layer_before(network, shape, left):

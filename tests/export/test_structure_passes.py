@@ -9,7 +9,8 @@ from msnoah.export.graph import Value
 from msnoah.export.passes import run_passes
 
 SHAPE = (2, 3, 4)
-F16, F32, F64, I32, I64 = TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT32, TensorProto.INT64
+F16, F32, F64 = TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE
+I32, I64 = TensorProto.INT32, TensorProto.INT64
 
 
 def left(network, *passes, shape=SHAPE) -> list[str]:

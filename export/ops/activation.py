@@ -1,13 +1,19 @@
-"""Activations, softmax and dropout (which does nothing at inference)."""
+"""Activations, softmax and gated units."""
 
 import math
 
+from msnoah.export.ops.arithmetic import in_result_type, register_unary
+from msnoah.export.ops.reduction import reduce
 from msnoah.export.ops.table import Const, as_tuple, handles
 
+UNARY = {
+    "ReLU": "Relu", "InplaceReLU": "Relu", "Sigmoid": "Sigmoid", "InplaceSigmoid": "Sigmoid", "Tanh": "Tanh",
+    "InplaceTanh": "Tanh", "HSwish": "HardSwish", "Softplus": "Softplus", "Softsign": "Softsign", "SeLU": "Selu",
+    "SeLUExt": "Selu",
+}
+"""MindIR primitives that have an ONNX operator of the same meaning."""
 
-@handles("ReLU")
-def relu(g, x):
-    return g.op("Relu", x)
+register_unary(UNARY)
 
 
 @handles("ReLU6")
@@ -15,24 +21,15 @@ def relu6(g, x):
     return g.op("Clip", x, g.like(0, x), g.like(6, x))
 
 
-@handles("Sigmoid")
-def sigmoid(g, x):
-    return g.op("Sigmoid", x)
+@handles("Hardtanh", "InplaceHardtanh")
+def hard_tanh(g, x, min_val: Const = -1, max_val: Const = 1):
+    return g.op("Clip", x, g.like(min_val, x), g.like(max_val, x))
 
 
-@handles("Tanh")
-def tanh(g, x):
-    return g.op("Tanh", x)
-
-
-@handles("SiLU")
+@handles("SiLU", "InplaceSiLU")
 def silu(g, x):
+    x = in_result_type(g, x)
     return g.op("Mul", x, g.op("Sigmoid", x))
-
-
-@handles("HSwish")
-def hard_swish(g, x):
-    return g.op("HardSwish", x)
 
 
 @handles("HSigmoid")
@@ -42,19 +39,53 @@ def hard_sigmoid(g, x):
 
 
 @handles("LeakyReLUExt")
-def leaky_relu(g, x, negative_slope: Const):
+def leaky_relu(g, x, negative_slope: Const = 0.01):
     return g.op("LeakyRelu", x, alpha=float(negative_slope))
 
 
-@handles("Elu", "EluExt")
+@handles("Elu", "EluExt", "InplaceElu")
 def elu(g, x, alpha: Const = 1.0):
     return g.op("Elu", x, alpha=float(alpha))
 
 
-@handles("Softplus")
-def softplus(g, x):
-    """log(1 + exp x)"""
-    return g.op("Softplus", x)
+@handles("CeLU")
+def celu(g, x, alpha: Const = 1.0):
+    """max(0, x) + min(0, alpha (exp(x / alpha) - 1)), which is Elu of a scaled x."""
+    if alpha == 1:
+        return g.op("Elu", x)
+    return g.op("Mul", g.op("Elu", g.op("Div", x, g.like(alpha, x))), g.like(alpha, x))
+
+
+@handles("Mish", "MishExt")
+def mish(g, x):
+    """x tanh(log(1 + exp x))"""
+    if g.opset >= 18:
+        return g.op("Mish", x)
+    return g.op("Mul", x, g.op("Tanh", g.op("Softplus", x)))
+
+
+@handles("LogSigmoid")
+def log_sigmoid(g, x):
+    """-log(1 + exp(-x)); the second output is a buffer."""
+    return (g.op("Neg", g.op("Softplus", g.op("Neg", x))), None)
+
+
+@handles("HShrink")
+def hard_shrink(g, x, lambd: Const = 0.5):
+    """x, and 0 between -lambd and lambd."""
+    return g.op("Shrink", x, lambd=float(lambd))
+
+
+@handles("SoftShrink")
+def soft_shrink(g, x, lambd: Const = 0.5):
+    """x moved towards 0 by lambd, and 0 between -lambd and lambd."""
+    return g.op("Shrink", x, lambd=float(lambd), bias=float(lambd))
+
+
+@handles("Threshold", "InplaceThreshold")
+def threshold_or_value(g, x, threshold: Const, value: Const):
+    """x above the threshold, `value` elsewhere."""
+    return g.op("Where", g.op("Greater", x, g.like(threshold, x)), x, g.like(value, x))
 
 
 @handles("SoftplusExt")
@@ -63,6 +94,20 @@ def scaled_softplus(g, x, beta: Const = 1, threshold: Const = 20):
     if beta == 1:
         return g.op("Softplus", x)
     return g.op("Div", g.op("Softplus", g.op("Mul", x, g.like(beta, x))), g.like(beta, x))
+
+
+@handles("GLU")
+def gated_linear_unit(g, x, axis: Const = -1):
+    """a sigmoid(b), for the halves a and b of an axis."""
+    a, b = g.op("Split", x, g.ints(*[x.shape[axis] // 2] * 2), axis=axis, outputs=2)
+    return g.op("Mul", a, g.op("Sigmoid", b))
+
+
+@handles("Swiglu")
+def swish_gated_linear_unit(g, x, dim: Const = -1):
+    """silu(a) b, for the halves a and b of an axis."""
+    a, b = g.op("Split", x, g.ints(*[x.shape[dim] // 2] * 2), axis=dim, outputs=2)
+    return g.op("Mul", g.op("Mul", a, g.op("Sigmoid", a)), b)
 
 
 @handles("PReLU")
@@ -95,6 +140,12 @@ def gelu(g, x):
     return tanh_gelu(g, x)
 
 
+@handles("FastGeLU")
+def sigmoid_gelu(g, x):
+    """x sigmoid(1.702 x)"""
+    return g.op("Mul", x, g.op("Sigmoid", g.op("Mul", x, g.like(1.702, x))))
+
+
 @handles("GeluExt")
 def gelu_either(g, x, approximate: Const = 0):
     """approximate: 0 or 'none' is exact, 1 or 'tanh' is the approximation."""
@@ -103,9 +154,21 @@ def gelu_either(g, x, approximate: Const = 0):
 
 @handles("Softmax")
 def softmax(g, x, axis: Const = -1):
-    return g.op("Softmax", x, axis=as_tuple(axis)[0])
+    """exp x over its sum along one axis or several."""
+    axes = as_tuple(axis)
+    if len(axes) == 1:
+        return g.op("Softmax", x, axis=axes[0])
+    powers = g.op("Exp", g.op("Sub", x, reduce(g, "ReduceMax", x, axes, True)))
+    return g.op("Div", powers, reduce(g, "ReduceSum", powers, axes, True))
 
 
-@handles("LogSoftmax", "LogSoftmaxExt")
-def log_softmax(g, x, axis: Const = -1, dtype: Const = None):
+@handles("LogSoftmax")
+def log_softmax(g, x, axis: Const = -1):
     return g.op("LogSoftmax", x, axis=as_tuple(axis)[0])
+
+
+@handles("LogSoftmaxExt")
+def log_softmax_in_type(g, x, dim: Const = None, dtype: Const = None):
+    """Without an axis it is the first one of 0, 1 and 3 axes, else the second."""
+    implied = 0 if len(x.shape) in (0, 1, 3) else 1
+    return g.op("LogSoftmax", in_result_type(g, x), axis=implied if dim is None else dim)

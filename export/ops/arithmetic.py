@@ -85,9 +85,13 @@ def _register_unary(primitive: str, operator: str) -> None:
 
 def _register_binary(operator: str, primitives: tuple[str, ...]) -> None:
     def handler(g, x, y):
-        x, y = alike(g, x, y)
-        return g.op(OF_BOOLEANS.get(operator, operator) if x.dtype == bool else operator, x, y)
+        return _compute(g, operator, x, y)
     handles(*primitives)(handler)
+
+
+def _compute(g, operator: str, x: Any, y: Any) -> Any:
+    x, y = alike(g, x, y)
+    return g.op(OF_BOOLEANS.get(operator, operator) if x.dtype == bool else operator, x, y)
 
 
 register_unary(UNARY)
@@ -96,19 +100,20 @@ for _operator, _primitives in BINARY.items():
 
 
 def _scaled(g, y: Any, alpha: Any) -> Any:
-    return y if alpha == 1 else g.op("Mul", *alike(g, y, alpha))
+    is_one = isinstance(alpha, int | float) and alpha == 1
+    return y if is_one else g.op("Mul", *alike(g, y, alpha))
 
 
 @handles("AddExt", "AddScalar", "InplaceAddExt", "InplaceAddsExt")
 def add_scaled(g, x, y, alpha: Const = 1):
     """x + alpha y"""
-    return g.op("Add", *alike(g, x, _scaled(g, y, alpha)))
+    return _compute(g, "Add", x, _scaled(g, y, alpha))
 
 
 @handles("SubExt", "SubScalar", "InplaceSubExt", "InplaceSubScalar")
 def subtract_scaled(g, x, y, alpha: Const = 1):
     """x - alpha y"""
-    return g.op("Sub", *alike(g, x, _scaled(g, y, alpha)))
+    return _compute(g, "Sub", x, _scaled(g, y, alpha))
 
 
 @handles("AddN", "AccumulateNV2")

@@ -38,6 +38,23 @@ class GraphReference:
 
 
 @dataclass(frozen=True)
+class Closure:
+    """A sub-graph with the values of its first inputs."""
+
+    graph: str
+    bound: tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """One of two sub-graphs or closures, by a condition that is known only at run time: a bool tensor of shape ()."""
+
+    condition: Value
+    if_true: Any
+    if_false: Any
+
+
+@dataclass(frozen=True)
 class Unreadable:
     """A constant of a kind that has no Python form; an error only where it is used."""
 

@@ -1,19 +1,22 @@
 """The abstract interpreter: what is known at export is a Python value, only run-time tensors become ONNX values."""
 
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from msnoah.errors import ConversionError
 from msnoah.export.builder import Builder
+from msnoah.export.control_flow import ControlFlow, Jump
 from msnoah.export.graph import Graph, GraphReference, Node, Program, TensorType, Type, Value
 from msnoah.export.ops import HANDLERS
 from msnoah.export.reader import ascii_name, short_name
 from msnoah.export.structure import STRUCTURE
 
-MAX_DEPTH = 200
-"""Calls inside calls; more is a loop whose end is known only at run time."""
+RECURSION_LIMIT = 20_000
+"""Python's own limit while a program runs; `control_flow` has limits that come first."""
 
 
 class Interpreter:
@@ -21,7 +24,8 @@ class Interpreter:
 
     def __init__(self, program: Program, builder: Builder):
         self.program, self.builder = program, builder
-        self.depth = 0
+        functions = {**program.functions, program.main.name: program.main}
+        self.control_flow = ControlFlow(builder, functions, self.run_block)
 
     def run(self, input_names: list[str] | None, output_names: list[str] | None) -> None:
         """Builds the whole graph with its inputs and outputs; by default they bear MindIR's names."""
@@ -32,35 +36,34 @@ class Interpreter:
         _check_count("input", names, program.main.inputs)
         builder.graph.reserve(output_names or ())
         inputs = [builder.graph.add_input(name, type_) for name, type_ in zip(names, program.input_types, strict=True)]
-        results = list(_flatten(self.call(program.main, inputs)))
+        with _deep_recursion():
+            results = list(_flatten(self.control_flow.call(GraphReference(program.main.name), tuple(inputs))))
         default = ["output"] if len(results) == 1 else [f"output_{index}" for index in range(len(results))]
         names = output_names or [builder.graph.unique(name) for name in default]
         for name, result in zip(_check_count("output", names, results), results, strict=True):
             builder.add_output(name, result)
 
-    def call(self, graph: Graph, arguments: list[Any]) -> Any:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise ConversionError(
-                f"sub-graph '{ascii_name(graph.name)}' calls itself; a loop that ends at run time cannot be "
-                "converted")
+    def run_block(self, graph: Graph, arguments: tuple[Any, ...]) -> Any:
+        """Evaluates a graph; returns its result, or the Jump that gives it if a call is the last that it does."""
         if len(arguments) != len(graph.inputs):
             raise ConversionError(
-                f"sub-graph '{ascii_name(graph.name)}' takes {len(graph.inputs)} values, {len(arguments)} are "
-                "given")
+                f"sub-graph '{ascii_name(graph.name)}' takes {len(graph.inputs)} values, {len(arguments)} are given")
         values = {**self.program.known, **dict(zip(graph.inputs, arguments, strict=True))}
         for node in graph.nodes:
+            if node.callee and [node.output] == graph.outputs:
+                callee = _look_up(values, node.callee, node.name)
+                return Jump(callee, tuple(_look_up(values, name, node.name) for name in node.operands))
             values[node.output] = self.evaluate(node, values)
-        self.depth -= 1
         outputs = tuple(_look_up(values, name, graph.name) for name in graph.outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def evaluate(self, node: Node, values: dict[str, Any]) -> Any:
         operands = [_look_up(values, name, node.name) for name in node.operands]
         if node.callee:
-            return self.call_value(_look_up(values, node.callee, node.name), operands, node)
+            self.builder.scope = node.scope
+            return self.control_flow.call(_look_up(values, node.callee, node.name), tuple(operands))
         if node.primitive in STRUCTURE:
-            return STRUCTURE[node.primitive](node, operands)
+            return STRUCTURE[node.primitive](self.builder, node, operands)
         self.builder.enter(node)
         try:
             result = HANDLERS[node.primitive](self.builder, node, operands)
@@ -71,15 +74,15 @@ class Interpreter:
         _check_type(node, result, node.type)
         return result
 
-    def call_value(self, callee: Any, operands: list[Any], node: Node) -> Any:
-        bound = []
-        if isinstance(callee, tuple) and callee and isinstance(callee[0], GraphReference):
-            callee, *bound = callee
-        if not isinstance(callee, GraphReference) or callee.name not in self.program.functions:
-            raise ConversionError(
-                f"{node.name} calls a graph that is chosen at run time or missing; only constant conditions can be "
-                "converted")
-        return self.call(self.program.functions[callee.name], [*bound, *operands])
+
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _look_up(values: dict[str, Any], name: str, where: str) -> Any:

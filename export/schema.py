@@ -27,7 +27,7 @@ MESSAGES = {
         "floats": (8, "float*"), "doubles": (9, "double*"), "ints": (10, "int64*"), "strings": (11, "bytes*"),
         "tensors": (12, "Tensor*"), "type": (16, "int32"), "values": (17, "Attribute*"),
     },
-    "ValueInfo": {"name": (1, "string"), "tensor": (2, "Tensor*")},
+    "ValueInfo": {"name": (1, "string"), "tensor": (2, "Tensor*"), "denotation": (4, "string")},
     "Node": {
         "input": (1, "string*"), "output": (2, "string*"), "op_type": (4, "string"), "attribute": (5, "Attribute*"),
         "domain": (7, "string"),

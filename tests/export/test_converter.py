@@ -196,29 +196,6 @@ def test_an_overwritten_value_that_nobody_reads_is_an_addition(tmp_path):
     assert difference(run(mindir_to_onnx(export(cell, tmp_path, x)), x), cell(Tensor(x))) < TOLERANCE
 
 
-# --- control flow
-
-
-class Branch(nn.Cell):
-    def construct(self, x):
-        if x.sum() > 0:
-            return x * 2.0
-        return x - 1.0
-
-
-class Loop(nn.Cell):
-    def construct(self, x):
-        while x.sum() < 10.0:
-            x = x + 1.0
-        return x
-
-
-@pytest.mark.parametrize("cell", [Branch, Loop])
-def test_control_flow_at_run_time_is_refused(cell, tmp_path):
-    with pytest.raises(ConversionError, match="run time"):
-        mindir_to_onnx(export(cell(), tmp_path, normal(3, 4)))
-
-
 class Dropped(nn.Cell):
     def __init__(self):
         super().__init__()

@@ -1,6 +1,7 @@
 """The list of primitives that can be converted: what each becomes, and what the tests compare it with."""
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
 
@@ -33,7 +34,19 @@ def list_primitives() -> list[PrimitiveInfo]:
     return [table.get(name, PrimitiveInfo(name, (), "")) for name in sorted(HANDLERS)]
 
 
+def describe_primitives(primitives: list[PrimitiveInfo]) -> str:
+    """A line for each primitive, then how many there are."""
+    against = {"mindspore": "tested against MindSpore", "numpy": "tested against numpy", "": "not tested"}
+    width = max((len(primitive.name) for primitive in primitives), default=0)
+    operators = {primitive: " ".join(primitive.operators) or "-" for primitive in primitives}
+    wide = min(max(map(len, operators.values()), default=0), 40)
+    lines = [f"{p.name:{width}}  {operators[p]:{wide}}  {against[p.compared_with]}" for p in primitives]
+    counts = Counter(against[primitive.compared_with] for primitive in primitives)
+    return "\n".join([*lines, f"{len(primitives)} primitives: " + ", ".join(f"{n} {text}" for text, n in counts.items())])
+
+
 def _read_table() -> dict[str, PrimitiveInfo]:
     text = resources.files("msnoah.export").joinpath(TABLE).read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines())
-    return {row["primitive"]: PrimitiveInfo(row["primitive"], tuple(row["operators"].split()), row["compared_with"]) for row in rows}
+    infos = [PrimitiveInfo(row["primitive"], tuple(row["operators"].split()), row["compared_with"]) for row in rows]
+    return {info.name: info for info in infos}

@@ -1,6 +1,7 @@
 """A MindIR file and an ONNX file on the same inputs: MindSpore's answers beside ONNX Runtime's."""
 
 import importlib
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from msnoah.errors import RuntimeUnavailableError, VerificationError
+from msnoah.errors import ConversionError, RuntimeUnavailableError, VerificationError
 from msnoah.export.file_pair import INTEGERS, FilePair
 from msnoah.export.verification import Arrays, Check, Predict, measure_difference, verify
 
@@ -107,6 +108,16 @@ def verify_onnx(
         raise RuntimeUnavailableError(f"{mindir} and {onnx} cannot be run: {reason}") from None
     origin = "given inputs" if inputs is not None else f"random inputs (seed {seed})"
     return Comparison(checks, pair.outputs, noise, tolerance, origin)
+
+
+def read_inputs(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name; ConversionError if it is none."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or "no .npz file of plain arrays"
+        raise ConversionError(f"{path}: cannot be read: {reason}; expected what numpy.savez writes") from None
 
 
 def _measure_noise(run_onnx: Predict, arrays: Arrays, rng: np.random.Generator) -> list[float]:

@@ -113,7 +113,7 @@ class _Merger:
         if arrays[0].dtype != np.int64 or arrays[0].ndim > 1:
             raise ConversionError(
                 f"{node.name}: input {index} has other values at another size, and is no shape; the network computes "
-                "with the size of its input")
+                "with the size of its input, or the exports have different weights")
         items = _columns(arrays)
         if node.op_type == "Reshape":
             items = self._shorten(node, items)

@@ -21,7 +21,8 @@ from msnoah.data.sources import open_source
 from msnoah.errors import ConfigError, DataError, RunFolderError
 from msnoah.export import metadata
 from msnoah.export.cell_conversion import export_onnx
-from msnoah.export.mindir import batch_free_mindir_bytes, count_primitives, mindir_bytes
+from msnoah.export.mindir import batch_free_mindir_bytes, count_primitives
+from msnoah.export.onnx_summary import count_operators, describe_inputs
 from msnoah.export.preprocessing import embed_preprocessing
 from msnoah.export.reference_runs import run_cell, run_mindir
 from msnoah.export.verification import Check, Predict, require_passed, run_onnx, verify
@@ -157,9 +158,9 @@ def _describe(
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": find_commit(), "versions": metadata.find_versions(), "classes": list(data.classes),
         "preprocessing": metadata.describe_preprocessing(data, embedded=settings.embed_preprocessing),
-        "inputs": metadata.describe_inputs(model.graph.input), "outputs": metadata.describe_inputs(model.graph.output),
+        "inputs": describe_inputs(model.graph.input), "outputs": describe_inputs(model.graph.output),
         "artifacts": {
-            "onnx": {"opset": model.opset_import[0].version, "operators": metadata.count_operators(model)},
+            "onnx": {"opset": model.opset_import[0].version, "operators": count_operators(model)},
             # Preprocessing is never embedded in the MindIR, so it lists its own inputs.
             "mindir": {"batch": artifacts.mindir_batch, "primitives": count_primitives(artifacts.mindir), "inputs": [float_image]},
         },

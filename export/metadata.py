@@ -3,7 +3,6 @@
 import hashlib
 import json
 import platform
-from collections import Counter
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,6 @@ def describe_preprocessing(data: DataConfig, *, embedded: bool) -> dict[str, Any
         "color": "RGB" if data.channels == 3 else "grey",
         "interpolation": data.interpolation, "crop_fraction": data.crop_fraction, "embedded": embedded,
     }
-
-
-def describe_inputs(values: list[onnx.ValueInfoProto]) -> list[dict[str, Any]]:
-    """Name, shape and numpy dtype of ONNX inputs or outputs; an axis of any size is its name ("batch")."""
-    return [_describe_tensor(value.name, value.type.tensor_type) for value in values]
-
-
-def count_operators(model: onnx.ModelProto) -> dict[str, int]:
-    """How often an ONNX model uses each operator, the most frequent first."""
-    return dict(Counter(node.op_type for node in model.graph.node).most_common())
 
 
 def describe_file(path: Path) -> dict[str, Any]:
@@ -79,11 +68,6 @@ def describe_export(record: dict[str, Any]) -> str:
     verdict = "verified" if verification["passed"] else "NOT verified"
     lines.append(f"{verdict} on {verification['inputs']} (tolerance {verification['tolerance']:.0e})")
     return "\n".join(lines)
-
-
-def _describe_tensor(name: str, tensor: onnx.TypeProto.Tensor) -> dict[str, Any]:
-    shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
-    return {"name": name, "shape": shape, "dtype": str(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))}
 
 
 def _parse(text: str) -> Any:

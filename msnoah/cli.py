@@ -4,12 +4,13 @@ Exit codes: 0 = done, 1 = it ran and the answer is bad, 2 = wrong use, 130 = int
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from msnoah.commands.conversion import convert, declare_convert, declare_verify, verify
+from msnoah.commands.records import declare_json, print_record
 from msnoah.errors import MsnoahError
 
 Arguments = argparse.Namespace
@@ -58,7 +59,7 @@ def train(arguments: Arguments) -> None:
     config = load_config(config_path, arguments.set)
     run_path = arguments.run or run_path
     run = RunFolder.open(run_path) if arguments.resume else RunFolder.create(run_path, config)
-    _print_record(run_training(config, run, resume=arguments.resume), arguments)
+    print_record(run_training(config, run, resume=arguments.resume), arguments)
 
 
 def evaluate(arguments: Arguments) -> None:
@@ -69,7 +70,7 @@ def evaluate(arguments: Arguments) -> None:
     run = RunFolder.open(arguments.run)
     record = evaluate_run(run, checkpoint=arguments.checkpoint, device=arguments.device)
     write_json(run.evaluation_path, record)
-    _print_record(record, arguments)
+    print_record(record, arguments)
 
 
 def export(arguments: Arguments) -> None:
@@ -81,7 +82,7 @@ def export(arguments: Arguments) -> None:
     overrides = {key: value for key, value in chosen.items() if value is not None}
     record = export_run(RunFolder.open(arguments.run), checkpoint=arguments.checkpoint, **overrides)
     if arguments.json:
-        _print_record(record, arguments)
+        print_record(record, arguments)
         return
     from msnoah.export.metadata import describe_export
 
@@ -103,7 +104,7 @@ def profile(arguments: Arguments) -> None:
     else:
         run = RunFolder.open(target)
         profiles = profile_run(run, _profile_settings(run, overrides))
-    _print_record([p.to_record() for p in profiles], arguments, text=latency_table(profiles))
+    print_record([p.to_record() for p in profiles], arguments, text=latency_table(profiles))
 
 
 def compare(arguments: Arguments) -> None:
@@ -113,7 +114,7 @@ def compare(arguments: Arguments) -> None:
 
     limit = parse_percentage(arguments.max_regression) if arguments.max_regression else None
     comparison = compare_profiles(arguments.a, arguments.b, max_regression=limit, metric=arguments.metric)
-    _print_record(comparison.to_record(), arguments, text=comparison.table())
+    print_record(comparison.to_record(), arguments, text=comparison.table())
     comparison.check()
 
 
@@ -134,7 +135,7 @@ def models(arguments: Arguments) -> None:
         raise MsnoahError(f"no model matches '{arguments.pattern}'; `msnoah models` lists all")
     summaries = {name: (find_factory(name).__doc__ or "").split("\n")[0] for name in names}
     width = max(map(len, names))
-    _print_record(summaries, arguments, text="\n".join(f"{name:{width}}  {text}" for name, text in summaries.items()))
+    print_record(summaries, arguments, text="\n".join(f"{name:{width}}  {text}" for name, text in summaries.items()))
 
 
 def _profile_settings(run, overrides: dict):
@@ -155,14 +156,14 @@ def _declare_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, help="the run folder (default: runs/<name of the YAML>)")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint, bit for bit")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, as in train.epochs=10")
-    _declare_json(parser)
+    declare_json(parser)
 
 
 def _declare_eval(parser: argparse.ArgumentParser) -> None:
     _declare_run(parser)
     _declare_checkpoint(parser)
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), help="default: the device of the config")
-    _declare_json(parser)
+    declare_json(parser)
 
 
 def _declare_export(parser: argparse.ArgumentParser) -> None:
@@ -171,7 +172,7 @@ def _declare_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--opset", type=int, help="ONNX opset, 17 or newer")
     parser.add_argument("--embed-preprocessing", action="store_true", default=None, help="take uint8 NHWC images, normalise in the graph")
     parser.add_argument("--tolerance", type=float, help="largest relative difference that passes (default 1e-5)")
-    _declare_json(parser)
+    declare_json(parser)
 
 
 def _declare_profile(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +182,7 @@ def _declare_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N")
     parser.add_argument("--warmup", type=int, metavar="N", help="runs before the clock starts")
     parser.add_argument("--repeats", type=int, metavar="N", help="timed runs")
-    _declare_json(parser)
+    declare_json(parser)
 
 
 def _declare_compare(parser: argparse.ArgumentParser) -> None:
@@ -189,12 +190,12 @@ def _declare_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", help="what is compared with it")
     parser.add_argument("--max-regression", metavar="PERCENT", help="how much slower b may be, as in 5%%; exit 1 beyond it")
     parser.add_argument("--metric", choices=("cpu", "wall"), default="wall", help="which time is compared (default: wall)")
-    _declare_json(parser)
+    declare_json(parser)
 
 
 def _declare_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pattern", nargs="?", default="*", help="a shell pattern, as in 'slab_*'")
-    _declare_json(parser)
+    declare_json(parser)
 
 
 def _declare_run(parser: argparse.ArgumentParser) -> None:
@@ -205,22 +206,8 @@ def _declare_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", default="best", help="best, last, or a file (default: best)")
 
 
-def _declare_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-
-
 def _integers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
-
-
-def _print_record(record, arguments: Arguments, text: str | None = None) -> None:
-    print(json.dumps(record, indent=2) if arguments.json else text if text is not None else _lines(record))
-
-
-def _lines(record: dict) -> str:
-    """One line a figure; tables inside the record, such as a confusion matrix, are left to --json."""
-    figures = {key: value for key, value in record.items() if not isinstance(value, (list, dict))}
-    return "\n".join(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}" for key, value in figures.items())
 
 
 def _version() -> str:
@@ -233,6 +220,8 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "train": (train, _declare_train),
     "eval": (evaluate, _declare_eval),
     "export": (export, _declare_export),
+    "convert": (convert, declare_convert),
+    "verify": (verify, declare_verify),
     "profile": (profile, _declare_profile),
     "compare": (compare, _declare_compare),
     "report": (report, _declare_run),

@@ -6,7 +6,7 @@ import pytest
 from mindspore import Tensor
 
 from msnoah.export.exporter import export_onnx
-from msnoah.export.metadata import count_operators
+from msnoah.export.onnx_summary import count_operators
 from msnoah.nn.fusing import fuse
 from msnoah.registry import create_model
 from tests.goldens.slab_goldens import fill, relative_error

@@ -1,0 +1,21 @@
+"""How commands print what they found: for people, or as JSON."""
+
+import argparse
+import json
+from typing import Any
+
+
+def declare_json(parser: argparse.ArgumentParser) -> None:
+    """Adds --json."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def print_record(record: Any, arguments: argparse.Namespace, text: str | None = None) -> None:
+    """Prints a record as JSON if --json is given, else the text, or the record's figures if there is none."""
+    print(json.dumps(record, indent=2) if arguments.json else text if text is not None else _lines(record))
+
+
+def _lines(record: dict[str, Any]) -> str:
+    """One line a figure; tables inside the record, such as a confusion matrix, are left to --json."""
+    figures = {key: value for key, value in record.items() if not isinstance(value, (list, dict))}
+    return "\n".join(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}" for key, value in figures.items())

@@ -40,7 +40,7 @@ class FirstOutput(Apply):
     """Returns the first of several outputs."""
 
     def construct(self, *inputs):
-        return self.function(*inputs)[0]
+        return self.function(*inputs, *self.constants)[0]
 
 
 class Swapped(nn.Cell):

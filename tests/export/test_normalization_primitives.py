@@ -1,19 +1,60 @@
 """Normalisation: every handler against MindSpore."""
 
+import numpy as np
 import pytest
-from mindspore import nn, ops
+from mindspore import Tensor, nn, ops
 from mindspore.ops import auto_generate as primitives
+from mindspore.ops import operations
 from primitive_case import Case, case, check_case
-from primitive_cells import FirstOutput, LayerNormOverShape, layer_norm, normal, positive
+from primitive_cells import Apply, FirstOutput, LayerNormOverShape, layer_norm, normal, positive
+
+from msnoah.errors import ConversionError
 
 x34 = normal(3, 4)
 image = normal(2, 4, 7, 6)
 tokens = normal(2, 5, 8)
+per_channel = [positive(4) for _ in range(4)]
+
+
+def batch_norm(x, gamma, beta, mean, variance):
+    gamma, beta, mean, variance = (p[:, None, None] for p in (gamma, beta, mean, variance))
+    return (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+
+
+def instance_norm(x, gamma, beta, mean, variance):
+    mean, variance = x.mean((2, 3), keepdims=True), x.var((2, 3), keepdims=True)
+    return (x - mean) / np.sqrt(variance + 1e-5) * gamma[:, None, None] + beta[:, None, None]
+
+
+def rms_norm(x, gamma):
+    root = np.sqrt((x * x).mean(-1, keepdims=True) + np.float32(1e-6))
+    return x / root * gamma, 1 / root
+
+
+class FirstAndLast(Apply):
+    """Returns the first and the last of several outputs."""
+
+    def construct(self, *inputs):
+        outputs = self.function(*inputs, *self.constants)
+        return outputs[0], outputs[-1]
+
 
 CASES = [
-    case("BatchNorm", ops.BatchNorm(epsilon=1e-3), image, *[positive(4) for _ in range(4)], cell=FirstOutput),
+    case("BatchNorm", ops.BatchNorm(epsilon=1e-3), image, *per_channel, cell=FirstOutput),
+    case("BatchNormExt", primitives.BatchNormExt(), image, *per_channel, cell=FirstOutput, reference=batch_norm),
+    case("InstanceNorm", operations.InstanceNorm(), image, *per_channel, cell=FirstOutput, reference=instance_norm),
     case("LayerNorm", ops.LayerNorm(-1, -1, 1e-6), tokens, normal(8), normal(8), cell=FirstOutput),
     case("LayerNorm", ops.LayerNorm(1, 1, 1e-6), tokens, normal(5, 8), normal(5, 8), cell=FirstOutput),
+    case("LayerNorm", ops.LayerNorm(1, 2, 1e-6), tokens, normal(8), normal(8), cell=FirstOutput),
+    case(
+        "LayerNormV3",
+        primitives.LayerNormV3(-1, -1, 1e-5),
+        tokens,
+        normal(8),
+        normal(8),
+        cell=FirstOutput,
+        reference=layer_norm,
+    ),
     case(
         "LayerNormExt",
         primitives.LayerNormExt(),
@@ -23,11 +64,56 @@ CASES = [
         cell=LayerNormOverShape,
         reference=layer_norm,
     ),
+    case(
+        "AddLayerNormV2",
+        primitives.AddLayerNormV2(),
+        tokens,
+        normal(2, 5, 8),
+        normal(8),
+        normal(8),
+        constants=(1e-5, True),
+        cell=FirstAndLast,
+        reference=lambda x, y, gamma, beta: (layer_norm(x + y, gamma, beta), x + y),
+    ),
+    case("RmsNorm", primitives.RmsNorm(), tokens, normal(8), reference=rms_norm),
+    case(
+        "AddRmsNorm",
+        primitives.AddRmsNorm(),
+        tokens,
+        normal(2, 5, 8),
+        normal(8),
+        reference=lambda x, y, gamma: (*rms_norm(x + y, gamma), x + y),
+    ),
     case("GroupNorm", nn.GroupNorm(2, 4), image),
-    case("L2Normalize", ops.L2Normalize(1), x34),
+    *[case("L2Normalize", ops.L2Normalize(axis), x34) for axis in (1, -1)],
+    case("LRN", ops.LRN(), image),
+    case("LRN", ops.LRN(1, 2.0, 0.5, 0.75), image),
+    *[case("Renorm", ops.Renorm(p, dim, 0.5), x34) for p, dim in ((1, 0), (2, 1))],
+    # --- dropout that drops nothing
+    case("Dropout", ops.Dropout(1.0), x34, cell=FirstOutput),
+    case("Dropout2D", ops.Dropout2D(1.0), image, cell=FirstOutput),
+    case("Dropout3D", ops.Dropout3D(1.0), image[None], cell=FirstOutput),
+    case(
+        "DropoutExt",
+        primitives.DropoutExt(),
+        x34,
+        constants=(0.0, Tensor(1), Tensor(1)),
+        cell=FirstOutput,
+        reference=np.copy,
+    ),
+]
+TRAINING = [
+    case("Dropout", ops.Dropout(0.5), x34, cell=FirstOutput),
+    case("BatchNorm", ops.BatchNorm(is_training=True), image, *per_channel, cell=FirstOutput),
 ]
 
 
 @pytest.mark.parametrize("case_", CASES, ids=str)
 def test_primitive(case_: Case, tmp_path):
     check_case(case_, tmp_path)
+
+
+@pytest.mark.parametrize("case_", TRAINING, ids=str)
+def test_training_mode_is_refused(case_: Case, tmp_path):
+    with pytest.raises(ConversionError, match=r"is in training mode; call set_train\(False\)"):
+        check_case(case_, tmp_path)

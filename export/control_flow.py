@@ -161,7 +161,7 @@ class ControlFlow:
 
     def _unroll(self, head: str, arguments: tuple[Any, ...], inner: Scope) -> Outcome | None:
         """The rounds one after the other, if it is known of each whether another one follows."""
-        bodies = []
+        bodies, names = [], self.builder.graph.save_names()
         for _ in range(UNROLL_LIMIT):
             body, outcome = self._build(lambda: self._block(head, arguments, inner))
             bodies.append(body)
@@ -170,8 +170,9 @@ class ControlFlow:
                     self.builder.graph.absorb(body)
                 return outcome
             if outcome[head].guard is not True:
-                return None
+                break
             arguments = outcome[head].values
+        self.builder.graph.restore_names(names)
         return None
 
     def _test_first(self, head: str, arguments: tuple[Any, ...], inner: Scope, scope: Scope) -> Outcome | None:

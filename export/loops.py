@@ -71,6 +71,7 @@ class LoopBuilder:
         return fill(rebuild(self.initial, iter(final)), outputs), jumps
 
     def _find_carried(self) -> tuple[OnnxGraph, Any, list[Any], Outcome]:
+        names = self.builder.graph.save_names()
         while True:
             body, ((again, state, exits), current) = self.build_body(self._run_round)
             if not same_form(state, self.initial):
@@ -83,6 +84,7 @@ class LoopBuilder:
                 self._check_types(current, ends)
                 return body, again, ends, exits
             self.groups, self.carried = groups, changed
+            self.builder.graph.restore_names(names)
 
     def _run_round(self) -> tuple[tuple[Any, State, Outcome], list[Any]]:
         body = self.builder.graph

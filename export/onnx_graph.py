@@ -90,6 +90,15 @@ class OnnxGraph:
         for name in names:
             self._counts[name] = 1
 
+    def save_names(self) -> dict[str, int]:
+        """What `restore_names` needs to make the names free again that are given from now on."""
+        return self._counts.copy()
+
+    def restore_names(self, saved: dict[str, int]) -> None:
+        """Frees the names of what was built as a trial and has been dropped."""
+        self._counts.clear()
+        self._counts.update(saved)
+
     def start_body(self) -> "OnnxGraph":
         """An empty graph for the body of an operator; names stay unique across both."""
         body = OnnxGraph(self.opset)
@@ -105,7 +114,7 @@ class OnnxGraph:
     def absorb(self, body: "OnnxGraph") -> None:
         """Takes over what a body holds, in place of an operator that would run it."""
         for name, array in body.constants.items():
-            self.constants[name], self.types[name] = array, body.types[name]
+            self.hold_constant(name, array)
         for operator in body.operators:
             self.add_operator(operator, [body.types[name] for name in operator.outputs])
 
@@ -119,9 +128,13 @@ class OnnxGraph:
     def add_constant(self, wanted: str, array: np.ndarray) -> str:
         """Adds an initializer under the wanted name or the next free one."""
         name = self.unique(wanted)
+        self.hold_constant(name, array)
+        return name
+
+    def hold_constant(self, name: str, array: np.ndarray) -> None:
+        """Adds an initializer whose name is known to be free."""
         self.constants[name] = array
         self.types[name] = TensorType(array.dtype, array.shape)
-        return name
 
     def add_operator(self, operator: Operator, types: list[TensorType], before: Operator | None = None) -> None:
         """Appends an operator, or inserts it before another; `types` are those of its outputs."""

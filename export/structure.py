@@ -62,8 +62,9 @@ def _switch_layer(builder: Builder, node: Node, operands: list[Any]) -> Any:
             raise ConversionError(f"{node.name} chooses number {int(index)} of {len(functions)} functions")
         return functions[int(index)]
     builder.enter(node)
-    count = np.array(len(functions), index.dtype)
-    index = builder.op("Mod", builder.op("Reshape", index, builder.ints()), count)
+    # Gather counts negative numbers from the end, and refuses those outside, as MindSpore does.
+    numbers = np.arange(len(functions), dtype=index.dtype)
+    index = builder.op("Gather", numbers, builder.op("Reshape", index, builder.ints()))
     choice = functions[-1]
     for number in reversed(range(len(functions) - 1)):
         choice = Choice(builder.op("Equal", index, np.array(number, index.dtype)), functions[number], choice)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from msnoah.errors import ConversionError
 from msnoah.export.onnx_graph import OnnxGraph
 from msnoah.export.passes.casts import merge_casts
+from msnoah.export.passes.captures import drop_unused_captures, hoist_constants
 from msnoah.export.passes.channel_affine_folding import fold_affines_ahead, fold_batch_norms, fold_channel_affines
 from msnoah.export.passes.common_subexpressions import merge_common_subexpressions
 from msnoah.export.passes.concats import cancel_splits, merge_concats
@@ -34,6 +35,8 @@ from msnoah.export.passes.transposes import merge_transposes, reshape_instead
 Pass = Callable[[OnnxGraph], bool]
 
 REPEATED = (
+    hoist_constants,
+    drop_unused_captures,
     fold_constants,
     remove_identities,
     merge_casts,
@@ -112,17 +115,17 @@ def select_passes(names: Sequence[str] | None = None) -> tuple[str, ...]:
 
 
 def run_passes(graph: OnnxGraph, names: Sequence[str] | None = None) -> None:
-    """Runs passes in order, again and again until the graph stays as it is, before and after the last ones;
-    then in the bodies of its operators. `names` are as `select_passes` takes them.
+    """Runs passes in order, again and again until the graph stays as it is, before and after the last ones; first of
+    all in the bodies of its operators. `names` are as `select_passes` takes them.
     """
+    for operator in graph.operators:
+        for body in operator.bodies:
+            run_passes(body, names)
     selected = {PASSES[name] for name in select_passes(names)}
     repeated = [change for change in REPEATED if change in selected]
     _repeat(graph, repeated)
     if any([change(graph) for change in LAST if change in selected]):
         _repeat(graph, repeated)
-    for operator in graph.operators:
-        for body in operator.bodies:
-            run_passes(body, names)
 
 
 def _repeat(graph: OnnxGraph, passes: Sequence[Pass]) -> None:

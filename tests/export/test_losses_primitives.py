@@ -5,7 +5,7 @@ import pytest
 from mindspore import ops
 from mindspore.ops import auto_generate as primitives
 from primitive_case import Case, case, check_case
-from primitive_cells import FirstOutput, normal, positive
+from primitive_cells import normal, positive
 
 x34, y34 = normal(3, 4), normal(3, 4)
 chances, targets = positive(3, 4) / 3, positive(3, 4) / 2.5

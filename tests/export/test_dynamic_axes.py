@@ -241,3 +241,38 @@ def test_rounded_quotients(offset):
     height = Dimension("x", 2, (16, 32, 49, 47, 18))
     found = find_expression(tuple((size + offset) // 4 for size in height.sizes), (height,))
     assert found and (found.offset, found.divisor) == (offset, 4)
+
+
+# --- If and Loop
+
+
+class ReshapesInBranches(nn.Cell):
+    """Both branches hold shapes of the batch; what is behind them does too."""
+
+    def construct(self, x):
+        if x.sum() > 0:
+            y = ops.broadcast_to(x.mean(1, keep_dims=True), (x.shape[0], 6)) * 2.0
+        else:
+            y = x.reshape(x.shape[0], 2, 3).swapaxes(1, 2).reshape(x.shape[0], 6)
+        return y.reshape(x.shape[0] * 2, 3)
+
+
+class GrowsInALoop(nn.Cell):
+    def construct(self, x):
+        count = x.sum() * 0.0
+        while count < 3.0:
+            x = x + ops.broadcast_to(x.max(1, keepdims=True), x.shape).reshape(2, -1).reshape(x.shape)
+            count = count + 1.0
+        return x
+
+
+@pytest.mark.parametrize("cell", [ReshapesInBranches, GrowsInALoop])
+def test_bodies_read_the_sizes_of_the_inputs(cell, tmp_path):
+    model = make_axes_dynamic(convert(cell(), tmp_path, [(n, 6) for n in (2, 4)]))
+    assert {"If", "Loop"} & {node.op_type for node in model.graph.node}
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    for batch in (2, 6, 8):
+        for sign in (-1, 1):
+            x = sign * np.abs(normal(batch, 6))
+            output, expected = session.run(None, {"x": x})[0], cell()(Tensor(x)).asnumpy()
+            assert output.shape == expected.shape and np.abs(output - expected).max() <= TOLERANCE * np.abs(expected).max()

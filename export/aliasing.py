@@ -12,12 +12,15 @@ OVERWRITES = "Inplace"
 
 VIEWS = {
     "Reshape", "View", "Transpose", "TransposeView", "TransposeExtView", "ExpandDims", "ExpandDimsView", "Squeeze",
-    "StridedSlice", "SliceExt", "SliceExtView", "SelectExtView", "Unstack", "UnstackExtView", "Split", "SplitTensor",
+    "SliceExt", "SliceExtView", "SelectExtView", "Unstack", "UnstackExtView", "Split", "SplitTensor",
     "SplitTensorView", "SplitWithSize", "SplitWithSizeView", "Chunk", "ChunkView", "Narrow", "NarrowView",
     "BroadcastTo", "BroadcastToView", "Flatten", "FlattenExt", "TupleGetItem", "MakeTuple", "make_list", "Identity",
-    "Contiguous",
+    "Contiguous", "ViewAs", "TExt", "DiagonalView", "ExpandAs", "AsStrided", "Meshgrid", "StopGradient",
 }
-"""Primitives whose result may share memory with their operands."""
+"""Primitives whose result may share memory with their operands. StridedSlice, which x[...] becomes, copies."""
+
+TUPLES = {"MakeTuple", "make_list"}
+"""Primitives that share memory with all of their operands; the others do with the first."""
 
 
 def check_overwrites(program: Program) -> None:
@@ -56,7 +59,7 @@ def _aliases(graph: Graph, writer: Node) -> set[str]:
     shared = {writer.operands[0]}
     for node in reversed(graph.nodes):
         if node.output in shared and _shares(node):
-            shared.update(node.operands[:1] if node.primitive.startswith(OVERWRITES) else node.operands)
+            shared.update(node.operands if node.primitive in TUPLES else node.operands[:1])
     for node in graph.nodes:
         if node is not writer and _shares(node) and shared & {*node.operands[:1]}:
             shared.add(node.output)

@@ -169,7 +169,7 @@ class Builder:
         try:
             inferred = onnx.shape_inference.infer_node_outputs(
                 schema, node, types, data, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
-        except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError) as error:
             raise ConversionError(
                 f"{self.scope}: ONNX refuses {node.op_type}: "
                 f"{' '.join(str(error).split())}") from None

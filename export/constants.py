@@ -18,6 +18,9 @@ bfloat16 (16) is read as float32, which holds all its numbers: runtimes have few
 computes the same more exactly.
 """
 
+MAX_SHOWN = 100
+"""Characters of a damaged text that an error message quotes."""
+
 BFLOAT16 = 16
 TYPE_NAMES = {0: "undefined", 8: "string", 14: "complex64", 15: "complex128", 18: "int4"}
 
@@ -45,7 +48,7 @@ def read_attribute(attribute) -> Any:
     if kind == _DOUBLE:
         return _one(attribute.doubles, attribute.d)
     if kind == _STRING:
-        return _one(attribute.strings, attribute.s).decode()
+        return _read_text(attribute)
     if kind == _TENSORS:
         return _read_tensors(attribute.tensors)
     if kind in _GRAPHS:
@@ -88,17 +91,28 @@ def read_tensor_type(tensor, where: str) -> TensorType:
 
 
 def read_type(attribute, where: str) -> Type:
-    """What a node's `shape` attribute declares: a tensor, a tuple of types, or None for scalars and closures."""
+    """What a node's `shape` attribute declares: a tensor, a tuple of types, or None for scalars, closures, and tensors
+    with sizes that the data decide."""
     if attribute.type in _SEQUENCES:
         return tuple(read_type(value, where) for value in attribute.values)
     if attribute.type == _TENSORS and attribute.tensors and attribute.tensors[0].data_type in DTYPES:
-        return read_tensor_type(attribute.tensors[0], where)
+        tensor = attribute.tensors[0]
+        return None if any(size < 0 for size in tensor.dims) else read_tensor_type(tensor, where)
     return None
 
 
 def _read_tensors(tensors) -> Any:
+    if len(tensors) == 1 and not tensors[0].dims and not tensors[0].raw_data and tensors[0].data_type in DTYPES:
+        return np.dtype(DTYPES[tensors[0].data_type])   # A type as a value is a tensor without elements.
     arrays = [read_tensor(tensor, "a constant tensor", tensor.raw_data) for tensor in tensors]
     return arrays[0] if len(arrays) == 1 else tuple(arrays)
+
+
+def _read_text(attribute) -> str:
+    text = _one(attribute.strings, attribute.s).decode()
+    if not text.isprintable():
+        raise UnicodeError(f"attribute {ascii(attribute.name[:MAX_SHOWN])} is {ascii(text[:MAX_SHOWN])}, which is no text")
+    return text
 
 
 def _one(values, single):

@@ -29,7 +29,7 @@ def read_mindir(source: str | Path | bytes) -> Program:
     file = MindirFile(source)
     try:
         return _ProgramReader(file).read()
-    except (UnicodeDecodeError, RecursionError, OverflowError) as error:
+    except (UnicodeError, RecursionError, OverflowError) as error:
         raise ConversionError(f"{file.where} is damaged: {error}") from None
 
 

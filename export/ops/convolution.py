@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from msnoah.errors import ConversionError
 from msnoah.export.ops.table import Const, as_tuple, handles
 
+PAD_MODES = ("pad", "same", "valid")
+"""Pad mode by the number that function primitives carry."""
+
 
 def last(values, rank: int) -> tuple[int, ...]:
     """The sizes along the spatial axes, of a value written once for all axes, for each, or with batch and channel
@@ -41,7 +44,8 @@ def conv2d(
     g, x, weight,
     *, pad_mode: Const, pad_list: Const, stride: Const, dilation: Const, group: Const, format: Const = "NCHW",
 ):
-    return _convolve(g, 2, x, weight, pad_mode, pad_list, stride, dilation, group, format)
+    _check_layout(g, format)
+    return _convolve(g, x, weight, None, pad_mode, pad_list, stride, dilation, group)
 
 
 @handles("Conv3D")
@@ -49,14 +53,50 @@ def conv3d(
     g, x, weight,
     *, pad_mode: Const, pad_list: Const, strides: Const, dilations: Const, groups: Const = 1, format: Const = "NCDHW",
 ):
-    return _convolve(g, 3, x, weight, pad_mode, pad_list, strides, dilations, groups, format)
+    _check_layout(g, format)
+    return _convolve(g, x, weight, None, pad_mode, pad_list, strides, dilations, groups)
 
 
-def _convolve(g, rank: int, x, weight, pad_mode, pad_list, stride, dilation, group, layout):
+@handles("DepthwiseConv2dNative")
+def depthwise(
+    g, x, weight,
+    *, pad_mode: Const, pad: Const, stride: Const, dilation: Const, format: Const = "NCHW",
+):
+    """weight (1, C, kh, kw): one filter for each channel."""
+    _check_layout(g, format)
+    weight = g.op("Transpose", weight, perm=[1, 0, 2, 3])
+    return _convolve(g, x, weight, None, pad_mode, pad, stride, dilation, weight.shape[0])
+
+
+@handles("Conv1DExt", "Conv2DExt", "Conv3DExt")
+def convolve_padded(
+    g, x, weight, bias=None, stride: Const = 1, padding: Const = 0, dilation: Const = 1, groups: Const = 1,
+):
+    """padding is one number for each spatial axis; x may come without batch."""
+    pairs = [size for size in last(padding, len(weight.shape) - 2) for _ in range(2)]
+    return _convolve_any_batch(g, x, weight, bias, "pad", pairs, stride, dilation, groups)
+
+
+def convolve_by_mode(g, x, weight, bias, stride, padding: int, dilation, groups):
+    """padding is the number of a pad mode."""
+    return _convolve_any_batch(g, x, weight, bias, PAD_MODES[padding], (), stride, dilation, groups)
+
+
+def _convolve_any_batch(g, x, weight, bias, *settings):
+    if len(x.shape) == len(weight.shape):
+        return _convolve(g, x, weight, bias, *settings)
+    return g.op("Squeeze", _convolve(g, g.op("Unsqueeze", x, g.ints(0)), weight, bias, *settings), g.ints(0))
+
+
+def _check_layout(g, layout: str) -> None:
     if layout not in ("NCHW", "NCDHW"):
         raise ConversionError(f"{g.scope}: convolution in layout {layout}; use NCHW or NCDHW")
+
+
+def _convolve(g, x, weight, bias, pad_mode, pad_list, stride, dilation, group):
+    rank = len(weight.shape) - 2
     kernel, stride, dilation = weight.shape[2:], last(stride, rank), last(dilation, rank)
     pads = paddings(g, pad_mode, pad_list, x.shape[2:], kernel, stride, dilation)
     return g.op(
-        "Conv", x, weight,
+        "Conv", x, weight, bias,
         kernel_shape=list(kernel), strides=list(stride), dilations=list(dilation), pads=pads, group=group)

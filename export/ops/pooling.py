@@ -1,32 +1,142 @@
-"""Pooling and resizing in NC... layout."""
+"""Pooling with a sliding window, in NC... layout."""
+
+import math
 
 import numpy as np
 
 from msnoah.errors import ConversionError
-from msnoah.export.ops.convolution import last, paddings
-from msnoah.export.ops.table import Const, as_tuple, handles
-
-PAD_MODES = ("pad", "same", "valid")
-"""Pad mode by the number that function primitives carry."""
+from msnoah.export.ops.arithmetic import cast
+from msnoah.export.ops.convolution import PAD_MODES, given_padding, last, paddings
+from msnoah.export.ops.shape import reshape
+from msnoah.export.ops.table import Const, handles
 
 
 @handles("MaxPool")
 def max_pool(g, x, *, kernel_size: Const, strides: Const, pad_mode: Const, format: Const = "NCHW"):
-    return _pool(g, "MaxPool", x, kernel_size, strides, pad_mode, format)
+    kernel, stride = _check_layout(g, format, kernel_size, strides)
+    return _maximum(g, x, kernel, stride, paddings(g, pad_mode, (), x.shape[2:], kernel, stride, (1, 1)))
+
+
+@handles("MaxPool3D")
+def max_pool_3d(g, x, *, kernel_size: Const, strides: Const, pad_list: Const):
+    """`pad_list` holds the padding whatever the pad mode is, and `ceil_mode` shows in the declared size."""
+    return _maximum(g, x, last(kernel_size, 3), last(strides, 3), given_padding(pad_list))
+
+
+@handles("MaxPool3DWithArgmax")
+def max_pool_3d_with_positions(g, x, *, ksize: Const, strides: Const, pads: Const, dilation: Const = (1, 1, 1)):
+    settings = last(ksize, 3), last(strides, 3), [*last(pads, 3)] * 2, last(dilation, 3)
+    return _maximum(g, x, *settings), _positions(g, x, *settings)
+
+
+@handles("MaxPoolWithArgmaxV2")
+def max_pool_2d_with_positions(
+    g, x, *, kernel_size: Const, strides: Const, pads: Const, dilation: Const = (1, 1, 1, 1),
+):
+    settings = last(kernel_size, 2), last(strides, 2), [*last(pads, 2)] * 2, last(dilation, 2)
+    return _maximum(g, x, *settings), _positions(g, x, *settings)
+
+
+@handles("MaxPoolWithArgmax")
+def max_pool_by_mode_with_positions(g, x, *, ksize: Const, strides: Const, pad_mode: Const):
+    """Kernel and strides have the form (1, height, width, 1), though x is (B, C, H, W)."""
+    settings = ksize[1:3], strides[1:3], paddings(g, pad_mode, (), x.shape[2:], ksize[1:3], strides[1:3], (1, 1))
+    if any(settings[2]):
+        # MindSpore's own kernel shifts the windows here.
+        raise ConversionError(f"{g.scope}: MaxPoolWithArgmax with padding; use MaxPoolWithArgmaxV2")
+    return _maximum(g, x, *settings), _positions(g, x, *settings, first_axis=1)
+
+
+@handles("MaxPoolWithIndices")
+def max_pool_with_indices(
+    g, x, kernel_size: Const, strides: Const = None, pads: Const = 0, dilation: Const = 1, ceil_mode: Const = False,
+    argmax_type: Const = None,
+):
+    kernel = last(kernel_size, 2)
+    settings = kernel, last(strides or kernel, 2), [*last(pads, 2)] * 2, last(dilation, 2)
+    return _maximum(g, x, *settings), _positions(g, x, *settings)
+
+
+@handles("MaxPoolWithMask")
+def max_pool_with_mask(
+    g, x, kernel_size: Const, strides: Const = None, pads: Const = 0, dilation: Const = 1, ceil_mode: Const = False,
+    argmax_type: Const = None,
+):
+    """The mask, bits in an order that belongs to one kind of chip, has no ONNX form."""
+    kernel = last(kernel_size, 2)
+    y = _maximum(g, x, kernel, last(strides or kernel, 2), [*last(pads, 2)] * 2, last(dilation, 2))
+    return y, None
+
+
+def _maximum(g, x, kernel, stride, pads, dilation=None):
+    shape = _result_shape(g)
+    x, attributes = _window(g, x, shape, kernel, stride, pads, dilation)
+    return reshape(g, g.op("MaxPool", x, **attributes), shape)
+
+
+def _positions(g, x, kernel, stride, pads, dilation=None, first_axis=2):
+    """Positions of the maxima, counted from first_axis on; ONNX counts through the whole tensor. A MaxPool of their
+    own, since a kernel that returns them is slower, and most graphs leave them unused."""
+    shape, dtype = g.type[1].shape, g.type[1].dtype
+    x, attributes = _window(g, x, shape, kernel, stride, pads, dilation)
+    _, counted = g.op("MaxPool", x, outputs=2, **attributes)
+    within = g.op("Mod", counted, np.array(math.prod(x.shape[first_axis:]), np.int64))
+    return cast(g, reshape(g, within, shape), dtype)
+
+
+def _result_shape(g) -> tuple[int, ...]:
+    return (g.type[0] if isinstance(g.type, tuple) else g.type).shape
+
+
+def _window(g, x, shape, kernel, stride, pads, dilation):
+    """x with a batch axis, and the window as ONNX takes it. Where the declared size is that of ceil_mode, the last
+    window gets the padding that it needs: runtimes differ in what they make of ceil_mode."""
+    rank = len(kernel)
+    dilation = dilation or (1,) * rank
+    needed = [
+        (out - 1) * s + d * (k - 1) + 1 - size - before
+        for out, s, d, k, size, before in zip(
+            shape[-rank:], stride, dilation, kernel, x.shape[-rank:], pads[:rank], strict=True)]
+    x = x if len(x.shape) > rank + 1 else reshape(g, x, (1, *x.shape))
+    attributes = {"kernel_shape": list(kernel), "strides": list(stride), "pads": list(pads)}
+    if set(dilation) == {1}:
+        attributes["pads"] = [*pads[:rank], *map(max, pads[rank:], needed)]
+    else:   # A dilated window may need more padding than runtimes take.
+        attributes |= {"dilations": list(dilation), "ceil_mode": int(any(map(int.__gt__, needed, pads[rank:])))}
+    return x, attributes
+
+
+def _check_layout(g, layout: str, kernel, stride) -> tuple:
+    if layout != "NCHW":
+        raise ConversionError(f"{g.scope}: pooling in layout {layout}; use NCHW")
+    return last(kernel, 2), last(stride, 2)
 
 
 @handles("AvgPool")
 def average_pool(g, x, kernel_size: Const, strides: Const, pad_mode: Const, data_format: Const = 0):
     """Padding does not count: at the border the mean is over the elements that are there."""
-    return _pool(g, "AveragePool", x, kernel_size, strides, PAD_MODES[pad_mode], "NCHW" if data_format == 0 else "NHWC")
+    kernel, stride = _check_layout(g, "NCHW" if data_format == 0 else "NHWC", kernel_size, strides)
+    pads = paddings(g, PAD_MODES[pad_mode], (), x.shape[2:], kernel, stride, (1, 1))
+    return _average(g, x, kernel, stride, pads, False, None)
 
 
-def _pool(g, operator: str, x, kernel_size, strides, pad_mode, layout):
-    if layout != "NCHW":
-        raise ConversionError(f"{g.scope}: pooling in layout {layout}; use NCHW")
-    kernel, stride = last(kernel_size, 2), last(strides, 2)
-    pads = paddings(g, pad_mode, (), x.shape[2:], kernel, stride, (1, 1))
-    return g.op(operator, x, kernel_shape=list(kernel), strides=list(stride), pads=pads)
+@handles("AvgPool3D")
+def average_pool_3d(
+    g, x,
+    *, kernel_size: Const, strides: Const, pad_list: Const, count_include_pad: Const = True,
+    divisor_override: Const = 0,
+):
+    """`pad_list` holds the padding whatever the pad mode is."""
+    pads = given_padding(pad_list)
+    return _average(g, x, last(kernel_size, 3), last(strides, 3), pads, count_include_pad, divisor_override)
+
+
+@handles("AvgPool1D")
+def average_pool_1d(
+    g, x, kernel_size: Const, stride: Const = None, padding: Const = 0, ceil_mode: Const = False,
+    count_include_pad: Const = True,
+):
+    return _average_padded(g, 1, x, kernel_size, stride, padding, count_include_pad, None)
 
 
 @handles("AvgPool2D")
@@ -34,88 +144,61 @@ def average_pool_2d(
     g, x, kernel_size: Const, stride: Const = None, padding: Const = 0, ceil_mode: Const = False,
     count_include_pad: Const = True, divisor_override: Const = None,
 ):
-    if divisor_override is not None:
-        raise ConversionError(
-            f"{g.scope}: average pooling with divisor_override {divisor_override} has no ONNX form "
-            "here")
-    kernel = last(kernel_size, 2)
-    return g.op(
-        "AveragePool", x,
-        kernel_shape=list(kernel), strides=list(last(stride or kernel, 2)), pads=[*last(padding, 2)] * 2,
-        ceil_mode=int(ceil_mode), count_include_pad=int(count_include_pad))
+    return _average_padded(g, 2, x, kernel_size, stride, padding, count_include_pad, divisor_override)
 
 
-@handles("MaxPool3DWithArgmax")
-def max_pool_3d(
-    g, x, *, ksize: Const, strides: Const, pads: Const, dilation: Const = (1, 1, 1), ceil_mode: Const = False,
-    format: Const = "NCDHW",
+@handles("AvgPool3DExt")
+def average_pool_3d_padded(
+    g, x, kernel_size: Const, stride: Const = None, padding: Const = 0, ceil_mode: Const = False,
+    count_include_pad: Const = True, divisor_override: Const = None,
 ):
-    """Also returns the positions, which ONNX numbers otherwise."""
-    y = g.op(
-        "MaxPool", x, kernel_shape=list(last(ksize, 3)), strides=list(last(strides, 3)), pads=[*last(pads, 3)] * 2,
-        dilations=list(last(dilation, 3)), ceil_mode=int(ceil_mode))
-    return (y, None)
+    return _average_padded(g, 3, x, kernel_size, stride, padding, count_include_pad, divisor_override)
 
 
-@handles("AdaptiveAvgPool2D")
-def adaptive_average_pool(g, x, *, output_size: Const):
-    """(B, C, H, W) -> (B, C, *output_size), for sizes that divide H and W; None keeps a size."""
-    return adaptive_average_pool_to(g, x, output_size)
+def _average_padded(g, rank: int, x, kernel, stride, padding, count_padding, divisor):
+    kernel = last(kernel, rank)
+    return _average(g, x, kernel, last(stride or kernel, rank), [*last(padding, rank)] * 2, count_padding, divisor)
 
 
-@handles("AdaptiveAvgPool2DExt")
-def adaptive_average_pool_to(g, x, output_size: Const):
-    """(B, C, H, W) -> (B, C, *output_size), for sizes that divide H and W."""
-    target = g.type.shape[-2:]
-    if any(size % out for size, out in zip(x.shape[-2:], target, strict=True)):
-        raise ConversionError(
-            f"{g.scope}: adaptive pooling of {x.shape[-2:]} to {target}; only divisors have an ONNX form "
-            "here")
-    kernel = [size // out for size, out in zip(x.shape[-2:], target, strict=True)]
-    return g.op("AveragePool", x, kernel_shape=kernel, strides=kernel)
+def _average(g, x, kernel, stride, pads, count_padding: bool, divisor: int | None):
+    """Means over windows. ONNX divides by the size of the window, with padding or without; where something else is to
+    divide, the quotient of the two is a known factor."""
+    shape, size, rank = _result_shape(g), math.prod(kernel), len(kernel)
+    batched, attributes = _window(g, x, shape, kernel, stride, pads, None)
+    y = g.op("AveragePool", batched, count_include_pad=int(bool(count_padding or divisor)), **attributes)
+    if divisor:
+        y = g.op("Mul", y, g.like(size / divisor, x))
+    elif count_padding and attributes["pads"] != list(pads):
+        counts = _window_sizes(x.shape[-rank:], shape[-rank:], kernel, stride, pads)
+        y = g.op("Mul", y, (size / counts).astype(x.dtype))
+    return reshape(g, y, shape)
 
 
-def _resize(g, x, size, mode: str, transformation: str, **attributes):
-    sizes = g.ints(*x.shape[:2], *as_tuple(size))
-    return g.op("Resize", x, None, None, sizes, mode=mode, coordinate_transformation_mode=transformation, **attributes)
+def _window_sizes(sizes, outs, kernel, stride, pads) -> np.ndarray:
+    """Elements in each window, padding included but not what lies beyond it."""
+    counts = np.ones((), np.int64)
+    for size, out, k, s, before, after in zip(
+            sizes, outs, kernel, stride, pads[:len(sizes)], pads[len(sizes):], strict=True):
+        first = np.arange(out) * s - before
+        counts = counts[..., None] * (np.minimum(first + k, size + after) - first)
+    return counts
 
 
-@handles("ResizeLinear1D")
-def resize_linear_1d(g, x, size: Const, coordinate_transformation_mode: Const = 1):
-    """(B, C, L) -> (B, C, size). As two gathers and a weighted sum with known weights: exact, and fast in every
-    runtime."""
-    rows = x.shape[-1]
-    target = as_tuple(size)[0]
-    position = _positions(g, rows, target, coordinate_transformation_mode)
-    low = np.clip(np.floor(position).astype(np.int64), 0, rows - 1)
-    high = np.clip(low + 1, 0, rows - 1)
-    weight = (position - low).astype(x.dtype)
-    left = g.op("Mul", g.op("Gather", x, low, axis=2), (1 - weight).astype(x.dtype))
-    return g.op("Add", left, g.op("Mul", g.op("Gather", x, high, axis=2), weight))
+@handles("MaxUnpool2D", "MaxUnpool3D")
+def max_unpool(g, x, positions, *, ksize: Const):
+    """Each x at its position within the channel, zeros elsewhere."""
+    return _scatter(g, x, positions, g.type.shape, len(ksize) - 2)
 
 
-def _positions(g, rows: int, target: int, mode) -> np.ndarray:
-    steps = np.arange(target, dtype=np.float64)
-    if mode == 1:
-        return steps * ((rows - 1) / (target - 1) if target > 1 else 0)
-    if mode == 2:
-        return np.clip((steps + 0.5) * (rows / target) - 0.5, 0, rows - 1)
-    raise ConversionError(f"{g.scope}: linear resize with coordinates {mode}; known: align_corners (1), half_pixel (2)")
+@handles("MaxUnpool2DExt")
+def max_unpool_padded(
+    g, x, positions, kernel_size: Const = None, stride: Const = None, padding: Const = 0, output_size: Const = None,
+):
+    return _scatter(g, x, positions, g.type.shape, 2)
 
 
-@handles("ResizeBilinearV2")
-def resize_bilinear(g, x, size: Const, align_corners: Const = False, half_pixel_centers: Const = False):
-    transformation = "align_corners" if align_corners else "half_pixel" if half_pixel_centers else "asymmetric"
-    return _resize(g, x, size, "linear", transformation)
-
-
-@handles("UpsampleBilinear2D")
-def upsample_bilinear(g, x, output_size: Const = None, scales: Const = None, align_corners: Const = False):
-    return _resize(g, x, g.type.shape[2:], "linear", "align_corners" if align_corners else "half_pixel")
-
-
-@handles("ResizeNearestNeighbor")
-def resize_nearest(g, x, size: Const, align_corners: Const = False, half_pixel_centers: Const = False):
-    if align_corners:
-        return _resize(g, x, size, "nearest", "align_corners", nearest_mode="round_prefer_ceil")
-    return _resize(g, x, size, "nearest", "asymmetric", nearest_mode="floor")
+def _scatter(g, x, positions, shape, rank: int):
+    lead = shape[:-rank]
+    zeros = np.zeros((*lead, math.prod(shape[-rank:])), x.dtype)
+    flat = reshape(g, x, (*lead, -1)), reshape(g, positions, (*lead, -1))
+    return reshape(g, g.op("ScatterElements", zeros, flat[1], flat[0], axis=len(lead)), shape)

@@ -1,0 +1,169 @@
+"""Resizing in NC... layout: along each axis a gather of known elements, a product with a known matrix, or ONNX's Resize.
+
+Positions are computed in float32, as MindSpore does: where they fall between two elements, the last bit decides.
+"""
+
+import math
+
+import numpy as np
+
+from msnoah.export.ops.arithmetic import cast
+from msnoah.export.ops.linear import multiply_axis
+from msnoah.export.ops.table import Const, as_tuple, handles
+
+RESIZED_TYPES = (np.float32, np.float16, np.uint8, np.int8, np.int32)
+"""What ONNX Runtime's Resize takes; others are resized in float32."""
+
+
+def _resize(g, x, size, mode: str, transformation: str, scales=None, **attributes):
+    """ONNX's Resize of the axes after the second, to sizes, or by scales that the positions are computed from."""
+    resized = x if x.dtype in RESIZED_TYPES else cast(g, x, np.dtype(np.float32))
+    by = (np.array([1, 1, *scales], np.float32), None) if scales else (None, g.ints(*x.shape[:2], *size))
+    y = g.op("Resize", resized, None, *by, mode=mode, coordinate_transformation_mode=transformation, **attributes)
+    return cast(g, y, x.dtype)
+
+
+@handles("ResizeLinear1D")
+def resize_linear_1d(g, x, size: Const, coordinate_transformation_mode: Const = 1):
+    """(B, C, L) -> (B, C, size), as two gathers and a weighted sum with known weights: exact, and fast in every
+    runtime. coordinate_transformation_mode: 1 is align_corners, 2 is half_pixel."""
+    target = as_tuple(size)[0]
+    position = _linear_positions(x.shape[-1], target, coordinate_transformation_mode == 1)
+    return _interpolate(g, x, position if target > 1 else position * 0)
+
+
+def _interpolate(g, x, position: np.ndarray):
+    low = np.floor(position).astype(np.int64)
+    high = np.minimum(low + 1, x.shape[-1] - 1)
+    weight = (position - low).astype(x.dtype)
+    left = g.op("Mul", g.op("Gather", x, low, axis=2), (1 - weight).astype(x.dtype))
+    return g.op("Add", left, g.op("Mul", g.op("Gather", x, high, axis=2), weight))
+
+
+def _linear_positions(rows: int, target: int, align_corners: bool, scale: float | None = None) -> np.ndarray:
+    steps = np.arange(target, dtype=np.float64)
+    if align_corners:
+        return steps * ((rows - 1) / (target - 1) if target > 1 else 0)
+    return np.clip((steps + 0.5) * (1 / scale if scale else rows / target) - 0.5, 0, rows - 1)
+
+
+@handles("UpsampleLinear1D")
+def upsample_linear_1d(
+    g, x, output_size: Const = None, scales: Const = None, align_corners: Const = False,
+):
+    scale = scales[0] if scales else None
+    return _interpolate(g, x, _linear_positions(x.shape[-1], g.type.shape[-1], align_corners, scale))
+
+
+@handles("ResizeBilinearV2")
+def resize_bilinear(g, x, size: Const, align_corners: Const = False, half_pixel_centers: Const = False):
+    transformation = "align_corners" if align_corners else "half_pixel" if half_pixel_centers else "asymmetric"
+    return _resize(g, x, as_tuple(size), "linear", transformation)
+
+
+@handles("UpsampleBilinear2D", "UpsampleTrilinear3D")
+def upsample_linear(g, x, output_size: Const = None, scales: Const = None, align_corners: Const = False):
+    return _resize(g, x, g.type.shape[2:], "linear", "align_corners" if align_corners else "half_pixel", scales)
+
+
+@handles("ResizeNearestNeighbor")
+def resize_nearest_at_corners(g, x, size: Const, align_corners: Const = False, half_pixel_centers: Const = False):
+    """MindSpore's kernel takes half_pixel_centers and does nothing with it."""
+    return resize_nearest(g, x, size, align_corners)
+
+
+@handles("ResizeNearestNeighborV2")
+def resize_nearest(g, x, size: Const, align_corners: Const = False, half_pixel_centers: Const = False):
+    size = as_tuple(size)
+    if not align_corners and _is_multiple(size, x.shape[2:]):
+        return _resize(g, x, size, "nearest", "asymmetric", nearest_mode="floor")
+    for axis, target in enumerate(size, 2):
+        x = _gather(g, x, axis, _nearest(x.shape[axis], target, align_corners, half_pixel_centers))
+    return x
+
+
+def _is_multiple(size, sizes) -> bool:
+    return not any(out % rows for out, rows in zip(size, sizes, strict=True))
+
+
+def _nearest(rows: int, target: int, align_corners: bool, half_pixel: bool) -> np.ndarray:
+    steps = np.arange(target, dtype=np.float32)
+    if align_corners:
+        scale = np.float32(rows - 1) / np.float32(target - 1) if target > 1 else np.float32(0)
+        return np.floor(steps * scale + np.float32(0.5))
+    return np.floor((steps + np.float32(0.5 * half_pixel)) * (np.float32(rows) / np.float32(target)))
+
+
+def _gather(g, x, axis: int, positions: np.ndarray):
+    index = np.minimum(positions, x.shape[axis] - 1).astype(np.int64)
+    return x if np.array_equal(index, np.arange(x.shape[axis])) else g.op("Gather", x, index, axis=axis)
+
+
+@handles("UpsampleNearest1D", "UpsampleNearest2D", "UpsampleNearest3D")
+def upsample_nearest(g, x, output_size: Const = None, scales: Const = None):
+    size = g.type.shape[2:]
+    if scales is None or all(scale == out / rows for scale, out, rows in zip(scales, size, x.shape[2:], strict=True)):
+        return resize_nearest(g, x, size)
+    for axis, (target, scale) in enumerate(zip(size, scales, strict=True), 2):
+        x = _gather(g, x, axis, np.floor(np.arange(target, dtype=np.float32) * (np.float32(1) / np.float32(scale))))
+    return x
+
+
+@handles("UpsampleBicubic2D")
+def upsample_bicubic(g, x, output_size: Const = None, scales: Const = None, align_corners: Const = False):
+    transformation = "align_corners" if align_corners else "half_pixel"
+    return _resize(g, x, g.type.shape[2:], "cubic", transformation, scales, cubic_coeff_a=-0.75)
+
+
+@handles("ResizeBicubic")
+def resize_bicubic(g, x, size: Const, align_corners: Const = False, half_pixel_centers: Const = False):
+    for axis, target in enumerate(as_tuple(size), 2):
+        matrix = _cubic_matrix(x.shape[axis], target, align_corners, half_pixel_centers)
+        x = multiply_axis(g, x, axis, matrix.astype(x.dtype))
+    return x
+
+
+CUBIC_STEPS = 1024
+"""MindSpore's kernel reads the weights of a bicubic resize from a table of so many fractions of an element."""
+
+
+def _cubic_matrix(rows: int, target: int, align_corners: bool, half_pixel: bool) -> np.ndarray:
+    """(target, rows): with half_pixel the curve of a = -1/2, where elements beyond the border do not count; else that
+    of a = -3/4, where the border's element stands for them."""
+    scale = (rows - 1) / (target - 1) if align_corners and target > 1 else rows / target
+    position = (np.arange(target, dtype=np.float32) + np.float32(0.5 * half_pixel)) * np.float32(scale)
+    position -= np.float32(0.5 * half_pixel)
+    low = np.floor(position)
+    fraction = np.rint((position - low) * CUBIC_STEPS) / CUBIC_STEPS
+    matrix = np.zeros((target, rows))
+    for offset in (-1, 0, 1, 2):
+        index = (low + offset).astype(np.int64)
+        weight = _cubic(np.abs(offset - fraction), -0.5 if half_pixel else -0.75)
+        inside = (index >= 0) & (index < rows) if half_pixel else np.ones(target, bool)
+        np.add.at(matrix, (np.arange(target), np.clip(index, 0, rows - 1)), weight * inside)
+    return matrix / matrix.sum(1, keepdims=True)
+
+
+def _cubic(distance: np.ndarray, a: float) -> np.ndarray:
+    """Cubic convolution (Keys 1981)."""
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((distance - 5) * distance + 8) * distance * a - 4 * a
+    return np.where(distance <= 1, near, far)
+
+
+@handles("ResizeArea")
+def resize_area(g, x, size: Const, *, align_corners: Const = False):
+    """(B, H, W, C) -> (B, *size, C) in float32: means over what each new element covers of the old ones."""
+    x = cast(g, x, np.dtype(np.float32))
+    for axis, target in enumerate(as_tuple(size), 1):
+        x = multiply_axis(g, x, axis, _area_matrix(x.shape[axis], target, align_corners).astype(np.float32))
+    return x
+
+
+def _area_matrix(rows: int, target: int, align_corners: bool) -> np.ndarray:
+    scale = (rows - 1) / (target - 1) if align_corners and target > 1 else rows / target
+    begin = np.arange(target)[:, None] * scale
+    element = np.arange(rows + math.ceil(scale))
+    covered = np.clip(np.minimum(begin + scale, element + 1) - np.maximum(begin, element), 0, None) / scale
+    covered[:, rows - 1] += covered[:, rows:].sum(1)   # Beyond the border lies its last element.
+    return covered[:, :rows]

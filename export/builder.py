@@ -125,7 +125,7 @@ class Builder:
         if not isinstance(tensor, Value | np.ndarray | int | float):
             raise ConversionError(f"output '{name}' is {type(tensor).__name__}, which is no tensor")
         if not isinstance(tensor, Value | np.ndarray):
-            tensor = np.array(tensor, np.float32)
+            tensor = np.array(tensor, np.float32 if isinstance(tensor, float) else None)
         type_ = TensorType(tensor.dtype, tuple(tensor.shape))
         source = self._input_name(tensor, name, "value")
         self.graph.add_operator(Operator("Identity", name, [source], [name]), [type_])

@@ -62,15 +62,15 @@ class Interpreter:
         if node.callee:
             self.builder.scope = node.scope
             return self.control_flow.call(_look_up(values, node.callee, node.name), tuple(operands))
-        if node.primitive in STRUCTURE:
-            return STRUCTURE[node.primitive](self.builder, node, operands)
-        self.builder.enter(node)
+        if node.primitive not in STRUCTURE:
+            self.builder.enter(node)
+        handle = STRUCTURE.get(node.primitive) or HANDLERS[node.primitive]
         try:
-            result = HANDLERS[node.primitive](self.builder, node, operands)
+            result = handle(self.builder, node, operands)
         except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, MemoryError) as error:
             raise ConversionError(
                 f"{node.name}: {node.primitive} has operands that no ONNX form is known for "
-                f"({error})") from error
+                f"({' '.join(str(error).split())})") from error
         _check_type(node, result, node.type)
         return result
 

@@ -7,10 +7,13 @@ import numpy as np
 
 from msnoah.errors import ConversionError
 from msnoah.export.graph import Value
-from msnoah.export.opsets import takes
+from msnoah.export.opsets import NEWEST_OPSET, takes
 
 LOWERINGS: dict[str, tuple[int, Callable]] = {}
 """By operator: the operator set that it came with, and what writes it for older ones."""
+
+NEVER = NEWEST_OPSET + 1
+"""For an operator that came lately, but whose shape ONNX infers in no set."""
 
 WIDENED = {"Add", "Sub", "Mul", "Div", "Relu", "CumSum"}
 """What older sets compute in fewer element types: casting to a wider one and back gives the same numbers."""
@@ -81,7 +84,7 @@ def hard_swish(g, x):
     return g.op("Mul", x, g.op("HardSigmoid", x, alpha=1 / 6, beta=0.5))
 
 
-@lowers("GroupNormalization", 21)
+@lowers("GroupNormalization", NEVER)
 def group_normalization(g, x, scale, bias, *, num_groups: int, epsilon: float = 1e-5):
     """(B, C, ...): each group of channels to mean 0 and variance 1, then scale (C,) and bias (C,)."""
     grouped = g.op("Reshape", x, g.ints(x.shape[0], num_groups, -1))    # (B, C, ...) -> (B, G, C / G ...)
@@ -113,3 +116,15 @@ def trilu(g, x, k=0, *, upper: int = 1):
     ones = np.ones(x.shape[-2:], bool)
     mask = np.triu(ones, int(k)) if upper else np.tril(ones, int(k))
     return g.op("Where", mask, x, g.like(0, x))
+
+
+@lowers("GreaterOrEqual", 16)
+def greater_or_equal(g, x, y):
+    """Operator sets before 16 have it, but ONNX infers no shape for it there."""
+    return g.op("Or", g.op("Greater", x, y), g.op("Equal", x, y))
+
+
+@lowers("LessOrEqual", 16)
+def less_or_equal(g, x, y):
+    """As `greater_or_equal`."""
+    return g.op("Or", g.op("Less", x, y), g.op("Equal", x, y))

@@ -45,12 +45,12 @@ def respell(
     Raises:
         ConversionError: the set has not the operator, an attribute, or a value of one; says which has.
     """
-    inputs, attributes = list(inputs), dict(attributes)
+    inputs = [np.asarray(tensor) if isinstance(tensor, np.generic) else tensor for tensor in inputs]
+    attributes, schema = dict(attributes), find_schema(operator, opset)
     if operator in AXES_AS_INPUT:
         _move_axes(inputs, attributes, as_input=opset >= AXES_AS_INPUT[operator])
     elif operator in RESPELLINGS:
         RESPELLINGS[operator](inputs, attributes, opset)
-    schema = find_schema(operator, opset)
     for name, value in list(attributes.items()):
         later = VALUES.get((operator, name), {}).get(_text(value), 0)
         if opset < later:

@@ -88,9 +88,10 @@ class _Merger:
     # --- one node
 
     def _merge_node(self, node: onnx.NodeProto, match: Match, known: list[Dimension]) -> None:
-        if any(other.attribute != node.attribute for other in match.nodes) and not match.inner:
-            node.op_type = f"Global{node.op_type}"
+        if match.form is not None:
+            node.op_type = match.form.op_type
             del node.attribute[:]
+            node.attribute.extend(match.form.attribute)
         for index, tensors in match.constants.items():
             if any(not _same(tensors[0], tensor) for tensor in tensors):
                 arrays = [numpy_helper.to_array(tensor) for tensor in tensors]

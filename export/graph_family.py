@@ -1,13 +1,14 @@
 """One network converted at several sizes, node by node: graphs that are equal but for shapes and constants."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx
-from onnx import helper
 
 from msnoah.errors import ConversionError
 from msnoah.export.size_expressions import Dimension
+from msnoah.export.size_free_nodes import free_of_size
 
 Constants = dict[str, onnx.TensorProto]
 _CONSTANT = "constant"
@@ -21,11 +22,13 @@ class Match:
     Attributes:
         nodes: one for each conversion.
         constants: the constants among its inputs, by index, one for each conversion.
+        form: the operator and attributes that hold at every size, where the nodes have others at each.
         inner: each sub-graph that it holds: its graphs, one for each conversion, and their matches.
     """
 
     nodes: tuple[onnx.NodeProto, ...]
     constants: dict[int, tuple[onnx.TensorProto, ...]]
+    form: onnx.NodeProto | None
     inner: tuple[tuple[tuple[onnx.GraphProto, ...], list["Match"]], ...]
 
 
@@ -70,9 +73,11 @@ class GraphFamily:
         return [self._match_node(nodes, constants) for nodes in zip(*(graph.node for graph in graphs), strict=True)]
 
     def _match_node(self, nodes: tuple[onnx.NodeProto, ...], constants: list[Constants]) -> Match:
-        looks = [self._look(*place) for place in zip(nodes, constants, self._first_names, self._shapes, strict=True)]
-        for node, look in zip(nodes, looks, strict=True):
-            if look != looks[0]:
+        places = list(zip(nodes, constants, self._first_names, strict=True))
+        attributes = [_attributes(node) for node in nodes]
+        form = None if all(other == attributes[0] for other in attributes) else self._find_form(nodes)
+        for node, look, own in zip(nodes, itertools.starmap(_look, places), attributes, strict=True):
+            if look != _look(*places[0]) or (form is None and own != attributes[0]):
                 raise ConversionError(
                     f"{nodes[0].name}: {nodes[0].op_type} at one size is {node.op_type} with other inputs or attributes "
                     "at another; the network branches on the size of its input")
@@ -84,15 +89,11 @@ class GraphFamily:
             for index, name in enumerate(nodes[0].input) if name in constants[0]
         }
         inner = zip(*map(sub_graphs, nodes), strict=True)
-        return Match(nodes, held, tuple((graphs, self._match(graphs, constants)) for graphs in inner))
+        return Match(nodes, held, form, tuple((graphs, self._match(graphs, constants)) for graphs in inner))
 
-    def _look(self, node: onnx.NodeProto, constants: Constants, firsts: dict[str, str], shapes) -> tuple:
-        """What must be the same in all conversions."""
-        inputs = [_CONSTANT if name in constants else firsts.get(name, name) for name in node.input]
-        if covers_input(node, shapes.get(node.input[0]) if node.input else None):
-            return f"Global{node.op_type}", inputs
-        attributes = sorted(a.name.encode() if a.type == _GRAPH else a.SerializeToString() for a in node.attribute)
-        return node.op_type, inputs, len(node.output), attributes
+    def _find_form(self, nodes: tuple[onnx.NodeProto, ...]) -> onnx.NodeProto | None:
+        shapes = [shapes.get(node.input[0]) if node.input else None for shapes, node in zip(self._shapes, nodes, strict=True)]
+        return free_of_size(nodes, shapes)
 
     def _learn(self, infos: list[Sequence[onnx.ValueInfoProto]]) -> None:
         for names, firsts, own in zip(self._names, self._first_names, infos, strict=True):
@@ -106,13 +107,15 @@ def sub_graphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     return [attribute.g for attribute in node.attribute if attribute.type == _GRAPH]
 
 
-def covers_input(node: onnx.NodeProto, shape: tuple[int, ...] | None) -> bool:
-    """Whether a pooling takes all of its input at once, so that it is a global one at every size."""
-    if node.op_type not in ("AveragePool", "MaxPool") or len(node.output) != 1 or shape is None:
-        return False
-    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    padded = any(attributes.get("pads", ())) or attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
-    return tuple(attributes["kernel_shape"]) == shape[2:] and not padded
+def _look(node: onnx.NodeProto, constants: Constants, firsts: dict[str, str]) -> tuple:
+    """Operator, inputs and number of outputs, which must be the same in all conversions."""
+    inputs = [_CONSTANT if name in constants else firsts.get(name, name) for name in node.input]
+    return node.op_type, inputs, len(node.output)
+
+
+def _attributes(node: onnx.NodeProto) -> list[bytes]:
+    """The attributes, of sub-graphs only their names."""
+    return sorted(a.name.encode() if a.type == _GRAPH else a.SerializeToString() for a in node.attribute)
 
 
 def _shape(info: onnx.ValueInfoProto) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Resizing in NC... layout: along each axis a gather of known elements, a product with a known matrix, or ONNX's Resize.
+"""Resizing in NC... layout: gathers of known elements, products with known matrices, or ONNX's Resize.
 
 Positions are computed in float32, as MindSpore does: where they fall between two elements, the last bit decides.
 """

@@ -5,6 +5,7 @@ import numpy as np
 from msnoah.errors import ConversionError
 from msnoah.export.ops.arithmetic import alike, cast
 from msnoah.export.ops.reduction import reduce
+from msnoah.export.ops.statistics import vector_norm
 from msnoah.export.ops.table import Const, handles
 
 REDUCTIONS = {0: "ReduceSum", 1: "ReduceMean", "sum": "ReduceSum", "mean": "ReduceMean"}
@@ -117,3 +118,32 @@ def negative_log_likelihood(g, x, labels, weight, reduction: Const = 1, ignore_i
     index = g.op("Where", kept, labels, g.like(0, labels))
     weights = g.op("Mul", g.op("Gather", weight, index), cast(g, kept, np.dtype(x.dtype)))
     return loss, reduce(g, "ReduceSum", weights, None, False)
+
+
+@handles("MultiMarginLoss")
+def multi_class_hinge_loss(
+    g, x, target, weight=None, *, p: Const = 1, margin: Const = 1.0, reduction: Const = "mean",
+):
+    """weight[t] / C sum over c != t of max(0, margin - x[t] + x[c])^p: x (B, C), target t (B,)."""
+    column = g.op("Unsqueeze", target, g.ints(1))
+    gap = g.op("Sub", g.op("Add", x, g.like(margin, x)), g.op("GatherElements", x, column, axis=1))
+    costs = g.op("Relu", gap)
+    costs = g.op("Mul", costs, costs) if p == 2 else costs
+    total = g.op("Sub", reduce(g, "ReduceSum", costs, 1, False), g.like(margin ** p, x))   # The class t itself.
+    losses = g.op("Div", total, g.like(x.shape[1], x))
+    return _reduced(g, _weighted(g, losses, None if weight is None else g.op("Gather", weight, target)), reduction)
+
+
+@handles("TripletMarginLoss")
+def triplet_margin_loss(
+    g, x, positive, negative, margin, *, p: Const = 2, swap: Const = False, eps: Const = 1e-6,
+    reduction: Const = "mean",
+):
+    """max(0, |x - positive| - |x - negative| + margin) in p-norms along the last axis; swap takes the nearer of x and
+    positive for the negative one."""
+    def distance(a, b):
+        return vector_norm(g, g.op("Add", g.op("Sub", a, b), g.like(eps, a)), p, -1, False)
+
+    far = distance(x, negative)
+    far = g.op("Min", far, distance(positive, negative)) if swap else far
+    return _reduced(g, g.op("Relu", g.op("Add", g.op("Sub", distance(x, positive), far), g.like(margin, x))), reduction)

@@ -3,9 +3,10 @@
 import numpy as np
 
 from msnoah.errors import ConversionError
+from msnoah.export.ops.arithmetic import in_result_type
 from msnoah.export.ops.linear import expand_last
 from msnoah.export.ops.reduction import reduce, sum_of_squares
-from msnoah.export.ops.statistics import vector_norm
+from msnoah.export.ops.statistics import moments, vector_norm
 from msnoah.export.ops.table import Const, as_tuple, handles
 
 
@@ -65,10 +66,13 @@ def layer_norm_by_shape(g, x, normalized_shape: Const, weight=None, bias=None, e
 
 @handles("AddLayerNormV2")
 def add_layer_norm(g, x, y, gamma, beta, epsilon: Const = 1e-5, additional_out: Const = False):
-    """LayerNorm of x + y; the sum is the last output."""
+    """LayerNorm of x + y; then its mean, the reciprocal of its deviation, and the sum."""
     total = g.op("Add", x, y)
-    rank = len(gamma.shape)
-    return (g.op("LayerNormalization", total, gamma, beta, axis=-rank, epsilon=float(epsilon)), None, None, total)
+    axes = tuple(range(-len(gamma.shape), 0))
+    normal = g.op("LayerNormalization", total, gamma, beta, axis=axes[0], epsilon=float(epsilon))
+    variance, mean = moments(g, total, axes, 0, True)
+    deviation = g.op("Sqrt", g.op("Add", variance, g.like(epsilon, x)))
+    return normal, mean, g.op("Reciprocal", deviation), total
 
 
 @handles("RmsNorm")
@@ -124,6 +128,14 @@ def renorm(g, x, *, p: Const, dim: Const, maxnorm: Const):
     factor = g.op("Div", g.like(maxnorm, x), g.op("Add", norm, g.like(1e-7, x)))
     one = g.like(1, x)
     return g.op("Mul", x, g.op("Where", g.op("Greater", norm, g.like(maxnorm, x)), factor, one))
+
+
+@handles("ClipByNorm")
+def clip_by_norm(g, x, clip_norm, *, axis: Const = ()):
+    """x scaled down to an L2 norm of clip_norm over axes, if it is larger."""
+    x, clip_norm = in_result_type(g, x), in_result_type(g, clip_norm)
+    norm = reduce(g, "ReduceL2", x, axis, True)
+    return g.op("Mul", x, g.op("Div", clip_norm, g.op("Max", norm, clip_norm)))
 
 
 @handles("Dropout")

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from msnoah.errors import ConversionError
 from msnoah.export.ops.arithmetic import in_result_type
 from msnoah.export.ops.reduction import count_nonzero, reduce, sum_of_squares
 from msnoah.export.ops.table import Const, as_tuple, handles
@@ -108,7 +109,58 @@ def median_along(g, x, dim: Const = -1, keepdim: Const = False):
     return find_smallest(g, x, (x.shape[dim] + 1) // 2, dim, keepdim)
 
 
+@handles("Median")
+def median_and_place(
+    g, x, *, global_median: Const = False, axis: Const = 0, keep_dims: Const = False, ignore_nan: Const = False,
+):
+    """As MedianDim; over all elements if global_median is set, of the numbers alone if ignore_nan is."""
+    x, axis = (g.op("Reshape", x, g.ints(-1)), 0) if global_median else (x, axis)
+    if ignore_nan:
+        return _median_of_numbers(g, x, axis, keep_dims)
+    return median_along(g, x, axis, keep_dims)
+
+
+def _median_of_numbers(g, x, axis: int, keep_dims: bool):
+    is_nan = g.op("IsNaN", x)
+    sortable = g.op("Where", is_nan, g.like(np.inf, x), x)
+    places = g.op("TopK", sortable, g.ints(x.shape[axis]), axis=axis, largest=0, outputs=2)[1]
+    count = reduce(g, "ReduceSum", g.op("Cast", g.op("Not", is_nan), to=g.element_type(np.int64)), axis, True)
+    middle = g.op("Div", g.op("Sub", count, np.array(1)), np.array(2))
+    place = g.op("GatherElements", places, middle, axis=axis)
+    results = g.op("GatherElements", x, place, axis=axis), place
+    return results if keep_dims else tuple(g.op("Squeeze", result, g.ints(axis)) for result in results)
+
+
 @handles("MedianExt")
 def median(g, x):
     flat = g.op("Reshape", x, g.ints(-1))
     return find_smallest(g, flat, (flat.shape[0] + 1) // 2, 0, False)[0]
+
+
+WHOLE_TENSOR = 10000
+"""What Quantile has as its axis where it takes all elements."""
+
+
+@handles("Quantile")
+def quantile(g, x, q: Const, *, dim: Const = WHOLE_TENSOR, keep_dims: Const = False, ignore_nan: Const = False):
+    """Between the two nearest of the sorted elements in proportion; several q lead to a new first axis."""
+    if ignore_nan:
+        raise ConversionError(f"{g.scope}: Quantile of tensors with NaN; only ignore_nan=False is known")
+    rank = len(x.shape)
+    x, axis = (g.op("Reshape", x, g.ints(-1)), 0) if dim == WHOLE_TENSOR else (x, dim % rank)
+    count = x.shape[axis]
+    ordered = g.op("TopK", x, g.ints(count), axis=axis, largest=0, outputs=2)[0]
+    places = np.asarray(q, np.float64).reshape(-1) * (count - 1)
+    below, above = (
+        g.op("Gather", ordered, rounded(places).astype(np.int64), axis=axis) for rounded in (np.floor, np.ceil))
+    weights = (places % 1).astype(x.dtype).reshape([-1] + [1] * (len(x.shape) - 1 - axis))
+    result = g.op("Add", below, g.op("Mul", g.op("Sub", above, below), weights))
+    return _arrange_quantiles(g, result, axis, np.ndim(q), [1] * rank if dim == WHOLE_TENSOR else None, keep_dims)
+
+
+def _arrange_quantiles(g, x, axis: int, several: int, whole: list[int] | None, keep_dims: bool):
+    # The axis of quantiles goes to the front, or goes away where there is one; the reduced axes stay as 1 if kept.
+    others = [1 if a == axis else size for a, size in enumerate(x.shape) if keep_dims or a != axis]
+    others = whole if keep_dims and whole else others
+    x = g.op("Transpose", x, perm=[axis, *(a for a in range(len(x.shape)) if a != axis)])
+    return g.op("Reshape", x, g.ints(*[x.shape[0]] * several, *others))

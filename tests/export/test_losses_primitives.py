@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from mindspore import ops
 from mindspore.ops import auto_generate as primitives
+from mindspore.ops.operations.nn_ops import TripletMarginLoss
 from primitive_case import Case, case, check_case
 from primitive_cells import normal, positive
 
@@ -21,6 +22,16 @@ def soft_margin(x, target):
 
 def divergence(x, target):
     return np.array((target * (np.log(target) - x)).mean())
+
+
+def triplet(x, positive, negative, margin):
+    near, far = (np.sqrt(((x - other) ** 2).sum(-1)) for other in (positive, negative))
+    return np.maximum(near - far + margin, 0).mean()
+
+
+def swapped_triplet(x, positive, negative, margin):
+    near, far, across = (np.abs(a - b).sum(-1) for a, b in ((x, positive), (x, negative), (positive, negative)))
+    return np.maximum(near - np.minimum(far, across) + margin, 0).mean()
 
 
 CASES = [
@@ -48,6 +59,20 @@ CASES = [
     case("SparseSoftmaxCrossEntropyWithLogits", ops.SparseSoftmaxCrossEntropyWithLogits(), x34, labels),
     *[case("NLLLoss", primitives.NLLLoss(kind), logs, labels, positive(4)) for kind in ("mean", "sum", "none")],
     case("NLLLoss", primitives.NLLLoss("sum", 3), logs, labels, positive(4)),
+    case("MultiMarginLoss", ops.MultiMarginLoss(), x34, labels.astype(np.int64), constants=(None,)),
+    case("MultiMarginLoss", ops.MultiMarginLoss(2, 0.5, "none"), x34, labels.astype(np.int64), positive(4)),
+    *[
+        case(
+            "TripletMarginLoss",
+            TripletMarginLoss(p, swap),
+            x34,
+            y34,
+            weights,
+            np.array(1.5, np.float32),
+            reference=reference,
+        )
+        for p, swap, reference in ((2, False, triplet), (1, True, swapped_triplet))
+    ],
 ]
 
 

@@ -5,8 +5,9 @@ import pytest
 from mindspore import Tensor, nn, ops
 from mindspore.ops import auto_generate as primitives
 from mindspore.ops import operations
+from mindspore.ops.operations._inner_ops import ClipByNorm
 from primitive_case import Case, case, check_case
-from primitive_cells import Apply, FirstOutput, LayerNormOverShape, layer_norm, normal, positive
+from primitive_cells import FirstOutput, LayerNormOverShape, layer_norm, normal, positive
 
 from msnoah.errors import ConversionError
 
@@ -31,12 +32,10 @@ def rms_norm(x, gamma):
     return x / root * gamma, 1 / root
 
 
-class FirstAndLast(Apply):
-    """Returns the first and the last of several outputs."""
-
-    def construct(self, *inputs):
-        outputs = self.function(*inputs, *self.constants)
-        return outputs[0], outputs[-1]
+def add_layer_norm(x, y, gamma, beta):
+    x = x + y
+    mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    return layer_norm(x, gamma, beta), mean, 1 / np.sqrt(variance + 1e-5), x
 
 
 CASES = [
@@ -72,8 +71,7 @@ CASES = [
         normal(8),
         normal(8),
         constants=(1e-5, True),
-        cell=FirstAndLast,
-        reference=lambda x, y, gamma, beta: (layer_norm(x + y, gamma, beta), x + y),
+        reference=add_layer_norm,
     ),
     case("RmsNorm", primitives.RmsNorm(), tokens, normal(8), reference=rms_norm),
     case(
@@ -89,6 +87,10 @@ CASES = [
     case("LRN", ops.LRN(), image),
     case("LRN", ops.LRN(1, 2.0, 0.5, 0.75), image),
     *[case("Renorm", ops.Renorm(p, dim, 0.5), x34) for p, dim in ((1, 0), (2, 1))],
+    *[
+        case("ClipByNorm", ClipByNorm(axis), x34, np.array(limit, np.float32))
+        for axis, limit in ((None, 0.5), (1, 1.5))
+    ],
     # --- dropout that drops nothing
     case("Dropout", ops.Dropout(1.0), x34, cell=FirstOutput),
     case("Dropout2D", ops.Dropout2D(1.0), image, cell=FirstOutput),

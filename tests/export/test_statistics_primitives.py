@@ -1,15 +1,19 @@
 """Spread, norms and order statistics: every handler against MindSpore."""
 
 import math
+from functools import partial
 
+import mindspore
 import numpy as np
 import pytest
 from mindspore import Tensor, ops
 from mindspore.ops import auto_generate as primitives
+from mindspore.ops.operations.math_ops import Quantile
 from primitive_case import Case, case, check_case
-from primitive_cells import normal
+from primitive_cells import FirstOutput, normal
 
 x34 = normal(3, 4)
+gaps = np.array([[1, np.nan, 2, 0], [np.nan, 4, np.nan, 5]], np.float32)
 image = normal(2, 4, 7, 6)
 with_zeros = np.array([[1, 0, -2], [0, 0, 3]], np.float32)
 
@@ -29,6 +33,10 @@ def middle(x):
 
 def second(x):
     return np.sort(x, 1)[:, 1], np.argsort(x, 1)[:, 1]
+
+
+def quantile(x, q, **keywords):
+    return np.quantile(x, np.asarray(q), **keywords).astype(np.float32)
 
 
 CASES = [
@@ -65,6 +73,18 @@ CASES = [
     case("L2Loss", ops.L2Loss(), x34),
     case("Kthvalue", prim("Kthvalue"), x34, constants=(2, 1), reference=second),
     case("MedianDim", prim("MedianDim"), x34, constants=(1, True), reference=middle),
+    *[case("Median", ops.Median(False, axis, keep), image) for axis, keep in ((1, True), (-1, False))],
+    case("Median", ops.Median(True), x34, cell=FirstOutput, reference=lambda x: np.sort(x.reshape(-1))[5]),
+    case("Median", ops.Median(False, 1, False, True), gaps),
+    *[
+        case("Quantile", function, image, constants=(q,), reference=partial(quantile, q=q, **keywords))
+        for function, q, keywords in (
+            (Quantile(), 0.3, {}),
+            (Quantile(1, True), 0.5, {"axis": 1, "keepdims": True}),
+            (Quantile(-1), 0.25, {"axis": -1}),
+            (Quantile(1), Tensor([0.2, 0.5], mindspore.float32), {"axis": 1}),
+        )
+    ],
     case("MedianExt", prim("MedianExt"), x34, reference=lambda x: np.sort(x.reshape(-1))[5]),
 ]
 

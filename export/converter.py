@@ -6,13 +6,13 @@ from pathlib import Path
 import onnx
 
 from msnoah.errors import ConversionError
-from msnoah.export.aliasing import check_overwrites
 from msnoah.export.builder import Builder
 from msnoah.export.interpreter import Interpreter
 from msnoah.export.missing import check_primitives
 from msnoah.export.onnx_file import check_onnx
 from msnoah.export.opsets import NEWEST_OPSET, OLDEST_OPSET
-from msnoah.export.passes import run_passes
+from msnoah.export.passes import run_passes, select_passes
+from msnoah.export.precision import check_float16, use_float16
 from msnoah.export.reader import read_mindir
 
 
@@ -23,6 +23,7 @@ def mindir_to_onnx(
     input_names: list[str] | None = None,
     output_names: list[str] | None = None,
     passes: Sequence[str] | None = None,
+    float16: str | None = None,
 ) -> onnx.ModelProto:
     """Converts a MindIR file with static shapes.
 
@@ -34,6 +35,8 @@ def mindir_to_onnx(
             output_1, ...
         passes: clean-ups by name (`msnoah.export.passes.list_passes` gives them): these alone, or, each with a minus
             sign before it, all but these; all by default.
+        float16: "weights" stores weights as float16 and computes in float32; "all" computes in float16 as well, with
+            float32 inputs and outputs (`msnoah.export.precision` says what stays float32); by default neither.
 
     Returns:
         A model that passes `onnx.checker`; the same network gives the same bytes.
@@ -44,8 +47,11 @@ def mindir_to_onnx(
     """
     if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
         raise ConversionError(f"opset {opset} is not known; use {OLDEST_OPSET} to {NEWEST_OPSET}")
+    select_passes(passes)
+    check_float16(float16)
     graph = _interpret(source, opset, input_names, output_names).graph
     run_passes(graph, passes)
+    use_float16(graph, float16)
     model = graph.to_model(keep=False)
     check_onnx(model)
     return model
@@ -58,7 +64,6 @@ def find_operators(source: str | Path | bytes, *, opset: int = 17) -> dict[str, 
 
 def _interpret(source, opset: int, input_names=None, output_names=None) -> Builder:
     program = read_mindir(source)
-    check_overwrites(program)
     check_primitives(program)
     builder = Builder(opset)
     Interpreter(program, builder).run(input_names, output_names)

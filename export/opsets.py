@@ -95,14 +95,15 @@ def _types(operator: str, opset: int, index: int) -> frozenset[np.dtype]:
 NUMPY_TYPES = {
     "tensor(bool)": np.dtype(bool), "tensor(float)": np.dtype(np.float32), "tensor(double)": np.dtype(np.float64),
     **{f"tensor({name})": np.dtype(name) for name in (
-        "float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "complex64", "complex128")},
+        "float16", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "complex64",
+        "complex128")},
 }
 """Element types as ONNX's definitions name them."""
 
 
-def takes(operator: str, opset: int, dtype: np.dtype) -> bool:
-    """Whether an operator's first input may have an element type in a set."""
-    return np.dtype(dtype) in _types(operator, opset, 0)
+def takes(operator: str, opset: int, dtype: np.dtype, index: int = 0) -> bool:
+    """Whether an operator's input may have an element type in a set."""
+    return np.dtype(dtype) in _types(operator, opset, index)
 
 
 @lru_cache(maxsize=1)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from msnoah.errors import ConversionError
 from msnoah.export.onnx_graph import OnnxGraph
-from msnoah.export.passes.casts import merge_casts
 from msnoah.export.passes.captures import drop_unused_captures, hoist_constants
+from msnoah.export.passes.casts import merge_casts
 from msnoah.export.passes.channel_affine_folding import fold_affines_ahead, fold_batch_norms, fold_channel_affines
 from msnoah.export.passes.common_subexpressions import merge_common_subexpressions
 from msnoah.export.passes.concats import cancel_splits, merge_concats

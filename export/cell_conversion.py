@@ -10,7 +10,7 @@ from mindspore import Tensor, nn
 
 from msnoah.errors import ConversionError, VerificationError
 from msnoah.export.converter import mindir_to_onnx
-from msnoah.export.dynamic_axes import make_axes_dynamic
+from msnoah.export.dynamic_axes import WITHOUT_SIZES, make_axes_dynamic
 from msnoah.export.mindir import temporary_mindir
 from msnoah.export.reference_runs import run_cell
 from msnoah.export.verification import Check, run_onnx, verify as compare
@@ -66,7 +66,8 @@ class _Family:
     """A Cell at many sizes of its dynamic axes; a size that is not named is that of the example."""
 
     def __init__(self, cell: nn.Cell, arrays: list[np.ndarray], axes: Mapping[str, int], options: Mapping[str, Any]):
-        self.cell, self.arrays, self.axes, self.options = cell, arrays, axes, options
+        self.cell, self.arrays, self.axes = cell, arrays, axes
+        self.options = {"passes": WITHOUT_SIZES, **options} if set(axes) - {"batch"} else options
         self.members = {name: _members(arrays, name, axis) for name, axis in axes.items()}
 
     def convert(self) -> onnx.ModelProto:

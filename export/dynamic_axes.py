@@ -19,6 +19,10 @@ from msnoah.export.size_expressions import Dimension, Expression, Sizes, find_ex
 from msnoah.export.size_nodes import SizeNodes
 
 
+WITHOUT_SIZES = ("-multiply_for_means",)
+"""Passes, as `mindir_to_onnx` takes them, that leave sizes other than the batch in shapes alone, not in weights."""
+
+
 def make_axes_dynamic(models: Sequence[onnx.ModelProto], axes: Sequence[str] = ("batch",)) -> onnx.ModelProto:
     """Merges conversions of one network at different sizes into one that takes any size.
 

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from msnoah.errors import ConversionError, RunFolderError
 from msnoah.export.converter import mindir_to_onnx
-from msnoah.export.dynamic_axes import make_axes_dynamic
+from msnoah.export.dynamic_axes import WITHOUT_SIZES, make_axes_dynamic
 from msnoah.export.onnx_file import save_onnx
 from msnoah.export.onnx_summary import describe_model
 from msnoah.export.user_handlers import load_handlers
@@ -45,6 +45,8 @@ def convert_files(
             f"{sources[0]} alone does not show what depends on {', '.join(dynamic)}; give exports at other sizes beside it")
     if handlers:
         load_handlers(handlers)
+    if len(dynamic) > 1:
+        options = {"passes": WITHOUT_SIZES, **options}
     model = _convert(sources, dynamic or ("batch",), options)
     save_onnx(model, target)
     size = sum(path.stat().st_size for path in (target, target.with_name(f"{target.name}.data")) if path.exists())

@@ -1,9 +1,8 @@
-"""Casts, in all spellings, and Python numbers that become tensors."""
+"""Casts, and MindSpore's numbers of element types."""
 
 import numpy as np
 
 from msnoah.errors import ConversionError
-from msnoah.export.graph import Value
 from msnoah.export.ops.arithmetic import cast
 from msnoah.export.ops.table import Const, handles
 
@@ -22,40 +21,11 @@ def element_type(g, type_id: int) -> np.dtype:
     return np.dtype(TYPE_IDS[type_id])
 
 
-@handles("Cast", "ToDtype")
-def cast_to(g, x, dtype: Const, non_blocking: Const = False, copy: Const = False):
+@handles("Cast")
+def cast_to(g, x, dtype: Const):
     return cast(g, x, element_type(g, dtype))
 
 
 @handles("TypeAs")
 def cast_like(g, x, other):
     return cast(g, x, other.dtype)
-
-
-@handles("ScalarToTensor")
-def scalar_to_tensor(g, x: Const, dtype: Const = 43):
-    return np.array(x, element_type(g, dtype))
-
-
-@handles("TupleToTensor")
-def tuple_to_tensor(g, items, dtype: Const = None):
-    """(x0, x1, ...) of numbers or 0-d tensors -> 1-d tensor"""
-    target = g.type.dtype if dtype is None else element_type(g, dtype)
-    if not any(isinstance(item, Value) for item in items):
-        return np.array(items, target)
-    return g.op("Concat", *[g.op("Unsqueeze", cast(g, item, target), g.ints(0)) for item in items], axis=0)
-
-
-@handles("TensorToScalar")
-def tensor_to_scalar(g, x: Const):
-    return x.item()
-
-
-@handles("TensorToTuple")
-def tensor_to_tuple(g, x: Const):
-    return tuple(x.tolist())
-
-
-@handles("TupleToList", "ListToTuple")
-def same_items(g, items):
-    return items

@@ -19,24 +19,14 @@ def filled(g, shape, value, dtype: np.dtype):
     return g.op("Expand", scalar(g, value, dtype), g.ints(*shape))
 
 
-@handles("ZerosLikeExt", "ZerosLike", "InplaceZero")
+@handles("ZerosLikeExt", "InplaceZero")
 def zeros_like(g, x, dtype: Const = None):
     return np.zeros(x.shape, g.type.dtype)
 
 
-@handles("OnesLikeExt", "OnesLike")
+@handles("OnesLikeExt")
 def ones_like(g, x, dtype: Const = None):
     return np.ones(x.shape, g.type.dtype)
-
-
-@handles("Zeros")
-def zeros(g, shape: Const, dtype: Const = None):
-    return np.zeros(as_tuple(shape), g.type.dtype)
-
-
-@handles("Ones")
-def ones(g, shape: Const, dtype: Const = None):
-    return np.ones(as_tuple(shape), g.type.dtype)
 
 
 @handles("NewZeros")
@@ -59,11 +49,6 @@ def fill(g, shape: Const, value, dtype: Const = None):
     return filled(g, as_tuple(shape), value, g.type.dtype)
 
 
-@handles("Fill")
-def fill_typed(g, dtype: Const, shape: Const, value):
-    return filled(g, as_tuple(shape), value, g.type.dtype)
-
-
 @handles("FullLike", "Fills", "InplaceFillScalar", "InplaceFillTensor")
 def fill_like(g, x, value, dtype: Const = None):
     return filled(g, x.shape, value, g.type.dtype)
@@ -72,16 +57,6 @@ def fill_like(g, x, value, dtype: Const = None):
 @handles("Eye")
 def eye(g, rows: Const, columns: Const, dtype: Const):
     return np.eye(rows, columns, dtype=g.type.dtype)
-
-
-@handles("Range")
-def range_(g, start: Const, end: Const, step: Const, maxlen: Const = None):
-    return np.arange(start, end, step).astype(g.type.dtype)
-
-
-@handles("Arange")
-def arange(g, start: Const, end: Const, step: Const = 1, dtype: Const = None):
-    return np.arange(start, end, step).astype(g.type.dtype)
 
 
 @handles("LinSpace", "LinSpaceExt")

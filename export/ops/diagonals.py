@@ -45,6 +45,22 @@ def band_part(g, x, lower: Const, upper: Const):
     return _keep(g, x, _band(x.shape, lower, upper))
 
 
+def _fill_diagonal(g, x, value, wrap: bool):
+    mask = np.zeros(x.shape, bool)
+    np.fill_diagonal(mask, True, wrap)
+    return g.op("Where", mask, scalar(g, value, x.dtype), x)
+
+
+@handles("FillDiagonal")
+def fill_diagonal(g, x, *, fill_value: Const, wrap: Const = False):
+    return _fill_diagonal(g, x, fill_value, wrap)
+
+
+@handles("InplaceFillDiagonal")
+def fill_diagonal_of(g, x, fill_value: Const, wrap: Const = False):
+    return _fill_diagonal(g, x, fill_value, wrap)
+
+
 @handles("Diag")
 def diag(g, x):
     """A tensor on the diagonal of one of twice its rank, zeros elsewhere."""

@@ -52,10 +52,9 @@ def im2col(
 
 @handles("Im2ColExt")
 def im2col_flat(g, x, kernel_size: Const, dilation: Const = 1, padding: Const = 0, stride: Const = 1):
-    """(N, C, H, W) -> (N, C kh kw, oh ow); also without N."""
-    batched = reshape(g, x, (-1, *x.shape[-3:]))
-    columns = unfold(g, batched, last(kernel_size, 2), last(stride, 2), _symmetric(padding), last(dilation, 2))
-    return reshape(g, columns, (*x.shape[:-3], math.prod(columns.shape[1:4]), math.prod(columns.shape[4:])))
+    """(N, C, H, W) -> (N, C kh kw, oh ow)"""
+    columns = unfold(g, x, last(kernel_size, 2), last(stride, 2), _symmetric(padding), last(dilation, 2))
+    return reshape(g, columns, (x.shape[0], math.prod(columns.shape[1:4]), math.prod(columns.shape[4:])))
 
 
 @handles("ExtractImagePatches")
@@ -122,16 +121,6 @@ def depth_to_space(g, x, *, block_size: Const):
     return reshape(g, y, (n, c // b // b, h * b, w * b))
 
 
-@handles("PixelShuffle")
-def pixel_shuffle(g, x, upscale_factor: Const):
-    """(..., C r r, H, W) -> (..., C, r H, r W)"""
-    *front, c, h, w = x.shape
-    r, rank = upscale_factor, len(front)
-    y = reshape(g, x, (*front, c // r // r, r, r, h, w))
-    y = g.op("Transpose", y, perm=[*range(rank), *(rank + axis for axis in (0, 3, 1, 4, 2))])
-    return reshape(g, y, (*front, c // r // r, h * r, w * r))
-
-
 @handles("ChannelShuffle")
 def channel_shuffle(g, x, *, group: Const):
     """(N, G C, ...) -> (N, C G, ...): the groups dealt out like cards."""
@@ -183,3 +172,8 @@ def batch_to_space_nd(g, x, *, block_shape: Const, crops: Const):
 @handles("BatchToSpace")
 def batch_to_space(g, x, *, block_size: Const, crops: Const):
     return _batch_to_space(g, x, (block_size, block_size), crops)
+
+
+@handles("BatchToSpaceNDV2")
+def batch_to_space_by_tensors(g, x, block_shape: Const, crops: Const):
+    return _batch_to_space(g, x, as_tuple(block_shape), np.array(crops).tolist())

@@ -214,3 +214,22 @@ def segment_max(g, x, segments, count: Const):
 @handles("UnsortedSegmentMin")
 def segment_min(g, x, segments, count: Const):
     return _segment(g, x, segments, as_tuple(count)[0], extreme(x.dtype, "min"), "min")
+
+
+def _rows(indices) -> np.ndarray:
+    return np.array(as_tuple(indices), np.int64).reshape(-1, 1)
+
+
+@handles("InplaceUpdateV2")
+def update_rows(g, x, indices: Const, rows):
+    return tensor_scatter_update(g, x, _rows(indices), rows)
+
+
+@handles("InplaceAdd")
+def add_to_rows(g, x, rows, *, indices: Const):
+    return scatter_nd(g, x, _rows(indices), rows, "add")
+
+
+@handles("InplaceSub")
+def subtract_from_rows(g, x, rows, *, indices: Const):
+    return scatter_nd(g, x, _rows(indices), g.op("Neg", rows), "add")

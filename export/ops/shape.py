@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from msnoah.errors import ConversionError
 from msnoah.export.ops.table import Const, as_tuple, handles
 
 
@@ -15,7 +14,7 @@ def reshape(g, x, shape):
     return x if tuple(shape) == tuple(x.shape) else g.op("Reshape", x, g.ints(*shape))
 
 
-@handles("Reshape", "View")
+@handles("Reshape")
 def reshape_to(g, x, shape: Const):
     return reshape(g, x, as_tuple(shape))
 
@@ -64,7 +63,7 @@ def swap_axes(g, x, first: Const, second: Const):
 
 @handles("TExt")
 def transpose_matrix(g, x):
-    return g.op("Transpose", x) if len(x.shape) == 2 else x
+    return g.op("Transpose", x, perm=[1, 0]) if len(x.shape) == 2 else x
 
 
 def move_axis(g, x, source: int, target: int):
@@ -109,38 +108,16 @@ def meshgrid(g, tensors, indexing: Const = 1):
     return tuple(grids)
 
 
-@handles("Shape")
-def shape_of(g, x):
-    return tuple(x.shape)
-
-
-@handles("TensorShape", "DynamicShape")
-def shape_tensor(g, x, *, dtype: Const = None):
+@handles("TensorShape")
+def shape_tensor(g, x):
     return np.array(x.shape, np.int64)
 
 
-@handles("Rank")
-def rank_of(g, x):
-    return len(x.shape)
-
-
-@handles("Size")
-def count_elements(g, x):
-    return int(np.prod(x.shape, dtype=np.int64))
-
-
-@handles("Identity", "Copy", "Contiguous", "TensorMove", "Clone", "StopGradient", "Detach")
+@handles("Identity", "Copy", "Contiguous", "TensorMove", "Clone")
 def identity(g, x):
     return x
 
 
-@handles("AsStrided")
-def as_strided(g, x, size: Const, stride: Const, storage_offset: Const = 0):
-    """The elements at storage_offset + i stride of a tensor that lies in memory row by row."""
-    size, stride = as_tuple(size), as_tuple(stride)
-    index = np.full(size, storage_offset, np.int64)
-    for axis, step in enumerate(stride):
-        index += np.arange(size[axis]).reshape(-1, *[1] * (len(size) - axis - 1)) * step
-    if index.size and not 0 <= index.min() <= index.max() < np.prod(x.shape):
-        raise ConversionError(f"{g.scope}: AsStrided reads outside of its tensor of shape {list(x.shape)}")
-    return g.op("Gather", reshape(g, x, (-1,)), index, axis=0)
+@handles("Detach")
+def detach(g, x, sync: Const = False):
+    return x

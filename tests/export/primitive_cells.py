@@ -130,3 +130,21 @@ def average_of_padded(x):
     return np.stack(
         [[padded[:, :, i : i + 3, j : j + 3].mean((2, 3)) for j in range(0, 6, 2)] for i in range(0, 7, 2)], 0
     ).transpose(2, 3, 0, 1)
+
+
+class ShapeAsTensor(nn.Cell):
+    """Uses another tensor's shape as data."""
+
+    def construct(self, x, other):
+        return x + ops.TensorShape()(other)
+
+
+class Indexed(nn.Cell):
+    """Writes into a window, single elements and rows of a copy."""
+
+    def construct(self, x, y):
+        x[:, 1:3] = y
+        x[0, 1] = 5.0
+        x[[0, 2]] = 1.0
+        x[1] = x[0] * 2.0
+        return x

@@ -28,7 +28,7 @@ def test_names_choose_and_a_minus_sign_leaves_out():
     (("fold_batchnorms",), "no pass is called 'fold_batchnorms'; did you mean 'fold_batch_norms'?"),
     (("-merge_pad",), "no pass is called 'merge_pad'; did you mean 'merge_pads'?"),
     (("merge_pads", "-fold_constants"), "either name those that run"),
-    (("",), "no pass is called ''; known: fold_constants"),
+    (("",), "no pass is called ''; known: "),
 ])
 def test_wrong_names_are_refused(names, message):
     with pytest.raises(ConversionError, match=message.replace("?", r"\?")):

@@ -1,6 +1,7 @@
 """What handlers write to: `Builder.op` appends one ONNX operator, or computes it at once if all its inputs are
 known."""
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -41,8 +42,8 @@ class Builder:
         self.type = None
         self.operators: dict[str, set[str]] = {}
         self._primitive = ""
-        self._constants: dict[int, tuple[str, np.ndarray]] = {}
-        self._held: dict[OnnxGraph, dict[int, str]] = {}
+        self._names: dict[int, str] = {}
+        self._held: dict[OnnxGraph, dict[int, tuple[str, np.ndarray]]] = {}
 
     def enter(self, node: Node) -> None:
         """Begins a node: what is built from now on is its ONNX form."""
@@ -51,7 +52,8 @@ class Builder:
 
     def name_constant(self, array: np.ndarray, name: str) -> None:
         """Gives a known tensor the name that it bears if an operator uses it (a parameter's checkpoint name)."""
-        self._constants[id(array)] = (name, array)
+        self._names[id(array)] = name
+        weakref.finalize(array, self._names.pop, id(array), None).atexit = False
 
     def op(self, operator: str, *inputs: Tensor | None, outputs: int = 1, **attributes: Any) -> Any:
         """One ONNX operator, as opset 17 or a newer one spells it; None stands for an optional input left out.
@@ -72,7 +74,8 @@ class Builder:
             inputs, attributes = respell(operator, inputs, attributes, self.opset)
             check_types(operator, inputs, self.opset)
         except ConversionError as error:
-            raise ConversionError(f"{self.scope or 'the graph'}: {error}") from None
+            where = ".".join(part for part in (self.scope, self._primitive) if part)
+            raise ConversionError(f"{where or 'the graph'}: {error}") from None
         schema = find_schema(operator, self.opset)
         if not any(isinstance(tensor, Value) for tensor in inputs):
             results = fold(operator, inputs, outputs, attributes, self.opset)
@@ -132,7 +135,7 @@ class Builder:
         self.graph.outputs.append(name)
 
     def _name_folded(self, operator: str, inputs, results: tuple[np.ndarray, ...]) -> None:
-        names = [self._constants[id(tensor)][0] for tensor in inputs if id(tensor) in self._constants]
+        names = [self._names[id(tensor)] for tensor in inputs if id(tensor) in self._names]
         if len(names) == 1:
             for result in results:
                 self.name_constant(result, f"{names[0]}.{operator.lower()}")
@@ -155,9 +158,10 @@ class Builder:
             return tensor.name
         held = self._held.setdefault(self.graph, {})
         if id(tensor) not in held:
-            wanted, _ = self._constants.setdefault(id(tensor), (f"{operator}.{formal}", tensor))
-            held[id(tensor)] = self.graph.add_constant(wanted, tensor)
-        return held[id(tensor)]
+            if id(tensor) not in self._names:
+                self.name_constant(tensor, f"{operator}.{formal}")
+            held[id(tensor)] = self.graph.add_constant(self._names[id(tensor)], tensor), tensor
+        return held[id(tensor)][0]
 
     def _infer(self, schema, node: onnx.NodeProto) -> list[TensorType]:
         types, data = {}, {}

@@ -1,5 +1,6 @@
 """MindIR -> ONNX."""
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def mindir_to_onnx(
     select_passes(passes)
     check_float16(float16)
     graph = _interpret(source, opset, input_names, output_names).graph
+    gc.collect()  # The interpreter refers to itself, and to all that it has computed from the weights.
     run_passes(graph, passes)
     use_float16(graph, float16)
     model = graph.to_model(keep=False)

@@ -1,9 +1,12 @@
 """ONNX operators on known tensors, computed at conversion."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from onnx import helper
+
+from msnoah.export.mapped_file import drop_pages
 
 
 def fold(operator: str, inputs, outputs: int, attributes: dict[str, Any], opset: int) -> tuple[np.ndarray, ...]:
@@ -12,13 +15,23 @@ def fold(operator: str, inputs, outputs: int, attributes: dict[str, Any], opset:
     What is frequent on weights is numpy's, where a transposed or reshaped weight is a view of the weight; the rest is
     ONNX's reference implementation.
     """
-    types = {tensor.dtype for tensor in inputs if tensor is not None}
-    alike = len(types) == 1 and types.pop().kind == "f"
-    compute = REARRANGING.get(operator) or (ARITHMETIC.get(operator) if alike else None)
+    compute = _find_numpy_form(operator, inputs)
     if compute is None:
         return _evaluate(operator, inputs, outputs, attributes, opset)
     with np.errstate(all="ignore"):
-        return (np.asarray(compute(*inputs, **attributes)),)
+        result = np.asarray(compute(*inputs, **attributes))
+    for tensor in () if operator in REARRANGING else inputs:
+        drop_pages(tensor)
+    return (result,)
+
+
+def _find_numpy_form(operator: str, inputs) -> Callable[..., np.ndarray] | None:
+    types = {tensor.dtype for tensor in inputs if tensor is not None}
+    if operator in FLOAT_REDUCTIONS:
+        return FLOAT_REDUCTIONS[operator] if inputs[0].dtype.kind == "f" else None
+    if operator in FLOAT_ARITHMETIC:
+        return FLOAT_ARITHMETIC[operator] if len(types) == 1 and types.pop().kind == "f" else None
+    return REARRANGING.get(operator)
 
 
 def _reshape(x: np.ndarray, shape: np.ndarray, allowzero: int = 0) -> np.ndarray:
@@ -26,18 +39,32 @@ def _reshape(x: np.ndarray, shape: np.ndarray, allowzero: int = 0) -> np.ndarray
     return x.reshape(sizes)
 
 
+def _as_axes(axes) -> tuple[int, ...] | None:
+    return tuple(int(axis) for axis in axes) or None if axes is not None else None
+
+
+def _power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return x ** y.item() if y.size == 1 and y.ndim <= x.ndim else x ** y  # numpy squares faster than it takes powers
+
+
 REARRANGING = {
     "Identity": lambda x: x,
     "Reshape": _reshape,
     "Transpose": lambda x, perm=None: x.transpose(perm),
-    "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes.tolist())),
+    "Unsqueeze": lambda x, axes: np.expand_dims(x, _as_axes(axes)),
 }
 """Operators that keep every element as it is."""
 
-ARITHMETIC = {
+FLOAT_ARITHMETIC = {
     "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "MatMul": np.matmul, "Sqrt": np.sqrt,
+    "Pow": _power,
 }
 """Operators that numpy computes as ONNX does, on floats of one type."""
+
+FLOAT_REDUCTIONS = {
+    "ReduceSum": lambda x, axes=None, keepdims=1: x.sum(_as_axes(axes), keepdims=bool(keepdims)),
+    "ReduceMean": lambda x, axes=None, keepdims=1: x.mean(_as_axes(axes), keepdims=bool(keepdims)),
+}
 
 
 def _evaluate(operator: str, inputs, outputs: int, attributes: dict[str, Any], opset: int) -> tuple[np.ndarray, ...]:

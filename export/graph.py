@@ -88,6 +88,10 @@ class Node:
         """Scope and primitive, `blocks.0.attn.qkv.MatMul`: what error messages call the node."""
         return ".".join(part for part in (self.scope, self.primitive or "call") if part)
 
+    def reads(self) -> list[str]:
+        """Names of the values it reads: its operands, and the callee of a call."""
+        return [*self.operands, self.callee] if self.callee else self.operands
+
 
 @dataclass
 class Graph:

@@ -7,9 +7,9 @@ from google.protobuf.message import Message
 
 from msnoah.export.schema import CLASSES
 
-NUMBERS = [-(2**63), -(2**31), -2, -1, 0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 19, 20, 25, 99, 1000, 65536, 2**31, 10**12, 2**62]
+NUMBERS = [*range(-2, 10), 16, 17, 19, 20, 25, 99, 1000, 65536, 2**31, -(2**31), 10**12, 2**62, -(2**63)]
 FLOATS = [0.0, -1.0, 1e-30, 1e30, float("inf"), float("nan"), 0.5, 7.0]
-TEXTS = ["", "REF::", "Constant", "MatMul", "Reshape", "Load", "Depend", "Switch", "Partial", "\n", "\u2192" * 50, "x" * 1000]
+TEXTS = ["", "REF::", "Constant", "MatMul", "Reshape", "Load", "Switch", "Partial", "\n", "\u2192" * 50, "x" * 1000]
 
 
 def mutate(data: bytes, seed: int) -> tuple[str, bytes]:
@@ -128,7 +128,10 @@ def change_text(model: Message, rng: random.Random) -> None:
 
 
 def change_bytes(model: Message, rng: random.Random) -> None:
-    set_scalar(model, rng, bytes, lambda old: rng.choice([b"", old[:-1], old + b"\0", old * 2, rng.randbytes(len(old))]))
+    def choose(old: bytes) -> bytes:
+        return rng.choice([b"", old[:-1], old + b"\0", old * 2, rng.randbytes(len(old))])
+
+    set_scalar(model, rng, bytes, choose)
 
 
 def edit_list(model: Message, rng: random.Random) -> None:
@@ -153,9 +156,13 @@ def edit_list(model: Message, rng: random.Random) -> None:
 
 
 def replace(message: Message, name: str, values: list) -> None:
-    copies = [type(value).FromString(value.SerializeToString()) if isinstance(value, Message) else value for value in values]
+    copies = [copy(value) if isinstance(value, Message) else value for value in values]
     message.ClearField(name)
     getattr(message, name).extend(copies)
+
+
+def copy(message: Message) -> Message:
+    return type(message).FromString(message.SerializeToString())
 
 
 def clear_field(model: Message, rng: random.Random) -> None:
@@ -165,8 +172,8 @@ def clear_field(model: Message, rng: random.Random) -> None:
 
 def swap_messages(model: Message, rng: random.Random) -> None:
     """Exchanges the contents of two messages of one type, wherever they stand."""
-    messages = [value for _, _, value in walk(model) if isinstance(value, Message)]
-    messages += [inner for _, _, value in walk(model) if is_list(value) for inner in value if isinstance(inner, Message)]
+    values = [value if is_list(value) else [value] for _, _, value in walk(model)]
+    messages = [value for members in values for value in members if isinstance(value, Message)]
     first = rng.choice(messages)
     second = rng.choice([message for message in messages if type(message) is type(first)])
     one, two = first.SerializeToString(), second.SerializeToString()
@@ -204,9 +211,8 @@ def shuffle_lists(model: Message, rng: random.Random) -> None:
 def double_constants(model: Message, rng: random.Random) -> None:
     constants = [node for node in model.graph.node if node.op_type == "Constant"]
     for index, node in enumerate(constants):
-        copy = model.graph.node.add()
-        copy.CopyFrom(node)
-        copy.output[0] = f"unused{index}"
+        model.graph.node.add().CopyFrom(node)
+        model.graph.node[-1].output[0] = f"unused{index}"
 
 
 def add_unknown_field(data: bytes, rng: random.Random) -> bytes:

@@ -42,7 +42,8 @@ def describe_primitives(primitives: list[PrimitiveInfo]) -> str:
     wide = min(max(map(len, operators.values()), default=0), 40)
     lines = [f"{p.name:{width}}  {operators[p]:{wide}}  {against[p.compared_with]}" for p in primitives]
     counts = Counter(against[primitive.compared_with] for primitive in primitives)
-    return "\n".join([*lines, f"{len(primitives)} primitives: " + ", ".join(f"{n} {text}" for text, n in counts.items())])
+    total = ", ".join(f"{count} {text}" for text, count in counts.items())
+    return "\n".join([*lines, f"{len(primitives)} primitives: {total}"])
 
 
 def _read_table() -> dict[str, PrimitiveInfo]:

@@ -13,16 +13,17 @@ from msnoah.export.converter import mindir_to_onnx
 from msnoah.export.dynamic_axes import WITHOUT_SIZES, make_axes_dynamic
 from msnoah.export.mindir import temporary_mindir
 from msnoah.export.reference_runs import run_cell
-from msnoah.export.verification import Check, run_onnx, verify as compare
+from msnoah.export.verification import Check, run_onnx
+from msnoah.export.verification import verify as compare
 
 AXES = {"batch": 0, "height": 2, "width": 3}
 """Where axes of these names stand; height and width only in inputs of four axes, (N, C, H, W)."""
 
 LARGEST_STEP = 32
-"""Heights and widths are tried in steps that divide them, up to this one, since networks often halve them five times."""
+"""Heights and widths grow by what divides them, up to this, since networks often halve them five times."""
 
-TRIED_TOLERANCE = 1e-3
-"""Relative difference that shows a wrong graph at a further size; the rounding of ill-conditioned networks stays below."""
+TRIED_TOLERANCE, TRIED_TOLERANCE_FLOAT16 = 1e-3, 5e-2
+"""Relative difference that shows a wrong graph at a further size; the rounding of most networks stays well below."""
 
 VERIFIED_BATCHES = 1, 2, 5
 
@@ -125,7 +126,8 @@ class _Family:
 
     def try_at(self, model: onnx.ModelProto, sizes: Sizes) -> None:
         where = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        failed = [check for check in self.compare(model, sizes, TRIED_TOLERANCE) if not check.passed]
+        tolerance = TRIED_TOLERANCE_FLOAT16 if self.options.get("float16") else TRIED_TOLERANCE
+        failed = [check for check in self.compare(model, sizes, tolerance) if not check.passed]
         if failed:
             raise ConversionError(
                 f"the graph that was made for any size differs from {type(self.cell).__name__} at {where}, by "
@@ -141,7 +143,8 @@ class _Plan:
         spatial = [name for name in base if name != "batch"]
 
         def grown(count: Mapping[str, int], rest: int = 0) -> Sizes:
-            return {name: size + steps[name] * count.get(name, 0) + rest * (name in spatial) for name, size in base.items()}
+            rests = {name: rest * (name in spatial) for name in base}
+            return {name: size + steps[name] * count.get(name, 0) + rests[name] for name, size in base.items()}
 
         places = {name: place for place, name in enumerate(base)}
         self.third = grown({name: 2 + place for name, place in places.items()})  # no two axes grow alike
@@ -171,8 +174,8 @@ def _members(arrays: Sequence[np.ndarray], name: str, axis: int) -> list[int]:
     first = next(iter(sizes.values()), 0)
     if first == 0:
         raise ConversionError(
-            f"dynamic axis '{name}' needs an example input with at least one element at axis {axis}; pass dynamic=() for a "
-            "graph of fixed shapes")
+            f"dynamic axis '{name}' needs an example input with at least one element at axis {axis}; pass dynamic=() "
+            "for a graph of fixed shapes")
     return [index for index, size in sizes.items() if size == first]
 
 

@@ -69,10 +69,12 @@ class Comparison:
         where = f"output '{worst.output}' at batch {worst.batch}"
         if np.isinf(worst.max_rel):
             raise VerificationError(
-                f"{where} is NaN, infinite or of another shape in one of the two; give inputs that the network is made for")
+                f"{where} is NaN, infinite or of another shape in one of the two; give inputs that the network is made "
+                "for")
         raise VerificationError(
             f"{where} differs by {worst.max_rel:.1e} relative, {worst.max_abs:.1e} absolute (the tolerance is "
-            f"{self.tolerance:.0e}; one unit in the last place of the inputs moves it by {self.noise[worst.output]:.1e})")
+            f"{self.tolerance:.0e}; one unit in the last place of the inputs moves it by "
+            f"{self.noise[worst.output]:.1e})")
 
 
 def verify_onnx(
@@ -136,5 +138,6 @@ def _import_reference() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] == "mindspore":
             raise RuntimeUnavailableError(
-                "MindSpore is not installed here, and the MindIR's answers come from it; pip install mindspore") from None
+                "MindSpore is not installed here, and the MindIR's answers come from it; pip install mindspore"
+            ) from None
         raise

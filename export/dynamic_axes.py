@@ -18,7 +18,6 @@ from msnoah.export.onnx_file import check_onnx
 from msnoah.export.size_expressions import Dimension, Expression, Sizes, find_expression
 from msnoah.export.size_nodes import SizeNodes
 
-
 WITHOUT_SIZES = ("-multiply_for_means",)
 """Passes, as `mindir_to_onnx` takes them, that leave sizes other than the batch in shapes alone, not in weights."""
 
@@ -52,16 +51,18 @@ def _find_axes(family: GraphFamily, names: Sequence[str]) -> dict[Sizes, str]:
     for dimension in _input_dimensions(family):
         if dimension.sizes not in found and len(found) == len(names):
             raise ConversionError(
-                f"input '{dimension.value}' has {' or '.join(map(str, dimension.sizes))} at axis {dimension.axis}, which is "
-                f"none of {', '.join(names)}; name this axis too, or give exports that have one size there")
+                f"input '{dimension.value}' has {' or '.join(map(str, dimension.sizes))} at axis {dimension.axis}, "
+                f"which is none of {', '.join(names)}; name this axis too, or give exports that have one size there")
         found.setdefault(dimension.sizes, names[min(len(found), len(names) - 1)])
     if len(found) < len(names):
         sizes = " or ".join(names[len(found):])
-        raise ConversionError(f"no input changes its {sizes} separately; give exports of the network that differ in it alone")
+        raise ConversionError(
+            f"no input changes its {sizes} separately; give exports of the network that differ in it alone")
     table = np.array([[1] * len(family.graphs), *found], np.int64)
     if np.linalg.matrix_rank(table) < len(table):
         raise ConversionError(
-            f"{len(family.graphs)} exports do not tell {', '.join(names)} apart; for each give one that differs in it alone")
+            f"{len(family.graphs)} exports do not tell {', '.join(names)} apart; for each give one that differs in it "
+            "alone")
     return found
 
 

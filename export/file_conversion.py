@@ -42,7 +42,8 @@ def convert_files(
     _check_target(target, sources)
     if dynamic and len(sources) == 1:
         raise ConversionError(
-            f"{sources[0]} alone does not show what depends on {', '.join(dynamic)}; give exports at other sizes beside it")
+            f"{sources[0]} alone does not show what depends on {', '.join(dynamic)}; give exports at other sizes "
+            "beside it")
     if handlers:
         load_handlers(handlers)
     if len(dynamic) > 1:
@@ -50,16 +51,15 @@ def convert_files(
     model = _convert(sources, dynamic or ("batch",), options)
     save_onnx(model, target)
     size = sum(path.stat().st_size for path in (target, target.with_name(f"{target.name}.data")) if path.exists())
-    return {
-        "file": str(target), "size_bytes": size, **describe_model(model), "seconds": round(time.perf_counter() - started, 2),
-    }
+    seconds = round(time.perf_counter() - started, 2)
+    return {"file": str(target), "size_bytes": size, **describe_model(model), "seconds": seconds}
 
 
 def describe_conversion(record: dict[str, Any]) -> str:
     """A record of `convert_files` as lines for a terminal."""
-    operators = record["operators"]
-    count = sum(operators.values())
-    lines = [f"{record['file']}: {_size(record['size_bytes'])}, {count} operators, opset {record['opset']}, {record['seconds']:.1f} s"]
+    operators, size = record["operators"], _size(record["size_bytes"])
+    figures = f"{size}, {sum(operators.values())} operators, opset {record['opset']}, {record['seconds']:.1f} s"
+    lines = [f"{record['file']}: {figures}"]
     values = [(kind, value) for kind in ("input", "output") for value in record[f"{kind}s"]]
     width = max((len(value["name"]) for _, value in values), default=0)
     for kind, value in values:

@@ -71,8 +71,8 @@ class FilePair:
         own = {type_.shape[0] for type_ in self.mindir_types if type_.shape}
         if batches and set(batches) != own:
             raise ConversionError(
-                f"batch {', '.join(map(str, batches))} cannot be compared: not every output has one row for each row of the "
-                f"inputs, so only the shapes of the MindIR ({', '.join(map(str, self.mindir_types))}) can")
+                f"batch {', '.join(map(str, batches))} cannot be compared: not every output has one row for each row "
+                f"of the inputs, so only the shapes of the MindIR ({', '.join(map(str, self.mindir_types))}) can")
         return [None]
 
     def draw(self, batch: int | None, rng: np.random.Generator, integers: tuple[int, int]) -> Arrays:
@@ -96,9 +96,10 @@ class FilePair:
         arrays = [np.asarray(inputs[name]) for name in self.names]
         rows = next((len(a) for index, a in enumerate(arrays) if index not in self.whole and a.ndim), 1)
         for index, (name, array) in enumerate(zip(self.names, arrays, strict=True)):
+            given = TensorType(array.dtype, array.shape)
             wanted = TensorType(self.types[index], self.shape(index, max(rows, 1) if self.batch else None))
-            if TensorType(array.dtype, array.shape) != wanted:
-                raise ConversionError(f"input '{name}' is {TensorType(array.dtype, array.shape)}; the files take {wanted}")
+            if given != wanted:
+                raise ConversionError(f"input '{name}' is {given}; the files take {wanted}")
         return arrays
 
     def adapt(self, run_mindir: Predict) -> Predict:
@@ -123,10 +124,10 @@ def _check_same(inputs, types: list[np.dtype], mindir_types: list[TensorType], w
         raise ConversionError(f"{where} do not belong together: {len(mindir_types)} and {len(inputs)} inputs")
     for value, dtype, mindir_type in zip(inputs, types, mindir_types, strict=True):
         sizes = zip(value.shape, mindir_type.shape, strict=False)
-        same_shape = len(value.shape) == len(mindir_type.shape) and all(a == b or not isinstance(a, int) for a, b in sizes)
-        if not same_shape or (dtype != mindir_type.dtype and {dtype.kind, mindir_type.dtype.kind} != {"f"}):
-            shape = str(value.shape).replace("'", "")
-            raise ConversionError(f"{where} do not belong together: input '{value.name}' is {mindir_type} and {dtype}{shape}")
+        fits = len(value.shape) == len(mindir_type.shape) and all(a == b or not isinstance(a, int) for a, b in sizes)
+        if not fits or (dtype != mindir_type.dtype and {dtype.kind, mindir_type.dtype.kind} != {"f"}):
+            found = f"{dtype}{value.shape}".replace("'", "")
+            raise ConversionError(f"{where} do not belong together: input '{value.name}' is {mindir_type} and {found}")
 
 
 def _draw(shape: tuple[int, ...], dtype: np.dtype, rng: np.random.Generator, integers: tuple[int, int]) -> np.ndarray:

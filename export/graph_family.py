@@ -64,8 +64,8 @@ class GraphFamily:
         counts = list(dict.fromkeys(len(graph.node) for graph in graphs))
         if len(counts) > 1 or len({(len(graph.input), len(graph.output)) for graph in graphs}) > 1:
             raise ConversionError(
-                f"the network has {' and '.join(map(str, counts))} operators at different sizes; it branches on the size "
-                "of its input")
+                f"the network has {' and '.join(map(str, counts))} operators at different sizes; it branches on the "
+                "size of its input")
         for shapes, graph in zip(self._shapes, graphs, strict=True):
             shapes.update((info.name, _shape(info)) for info in (*graph.input, *graph.value_info, *graph.output))
         self._learn([graph.input for graph in graphs])
@@ -79,8 +79,8 @@ class GraphFamily:
         for node, look, own in zip(nodes, itertools.starmap(_look, places), attributes, strict=True):
             if look != _look(*places[0]) or (form is None and own != attributes[0]):
                 raise ConversionError(
-                    f"{nodes[0].name}: {nodes[0].op_type} at one size is {node.op_type} with other inputs or attributes "
-                    "at another; the network branches on the size of its input")
+                    f"{nodes[0].name}: {nodes[0].op_type} at one size is {node.op_type} with other inputs or "
+                    "attributes at another; the network branches on the size of its input")
         for names, firsts, node in zip(self._names, self._first_names, nodes, strict=True):
             names.update(zip(nodes[0].output, node.output, strict=True))
             firsts.update(zip(node.output, nodes[0].output, strict=True))
@@ -92,8 +92,8 @@ class GraphFamily:
         return Match(nodes, held, form, tuple((graphs, self._match(graphs, constants)) for graphs in inner))
 
     def _find_form(self, nodes: tuple[onnx.NodeProto, ...]) -> onnx.NodeProto | None:
-        shapes = [shapes.get(node.input[0]) if node.input else None for shapes, node in zip(self._shapes, nodes, strict=True)]
-        return free_of_size(nodes, shapes)
+        firsts = [node.input[0] if node.input else "" for node in nodes]
+        return free_of_size(nodes, [shapes.get(name) for shapes, name in zip(self._shapes, firsts, strict=True)])
 
     def _learn(self, infos: list[Sequence[onnx.ValueInfoProto]]) -> None:
         for names, firsts, own in zip(self._names, self._first_names, infos, strict=True):

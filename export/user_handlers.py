@@ -29,7 +29,8 @@ def load_handlers(path: str | Path) -> list[str]:
         raise ConversionError(f"{path}{_line(error, path)}: {' '.join(reason.split())}") from error
     added = set(HANDLERS) - before
     if not added:
-        raise ConversionError(f'{path} adds no handler; put @handles("Primitive") over a function (docs/convert.md shows how)')
+        raise ConversionError(
+            f'{path} adds no handler; put @handles("Primitive") over a function (docs/convert.md shows how)')
     return sorted(added)
 
 

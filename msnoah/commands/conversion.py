@@ -8,12 +8,12 @@ from msnoah.errors import ConversionError
 
 
 def convert(arguments: argparse.Namespace) -> None:
-    """Converts MindIR files to ONNX; several exports of one network at different sizes to one file that takes any size."""
+    """Converts MindIR files to ONNX; exports of one network at different sizes to one file that takes any size."""
     if arguments.list_primitives or arguments.list_passes:
         _list(arguments)
         return
     if not arguments.mindir:
-        raise ConversionError("no MindIR file given; expected one, as in `msnoah convert net.mindir`, or --list-primitives")
+        raise ConversionError("no MindIR file given; expected `msnoah convert net.mindir`, or --list-primitives")
     from msnoah.export.file_conversion import convert_files, describe_conversion
 
     options = {"opset": arguments.opset, "input_names": arguments.inputs, "output_names": arguments.outputs}
@@ -46,10 +46,11 @@ def declare_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outputs", type=_names, metavar="NAMES", help="names for the outputs")
     parser.add_argument(
         "--dynamic", type=_names, default=(), metavar="AXES",
-        help="axes in which the exports differ, in the order of the inputs' axes (default: batch), as in batch,height,width")
+        help="axes in which the exports differ, in the inputs' order, as in batch,height,width (default: batch)")
     parser.add_argument(
-        "--passes", type=_names, metavar="NAMES", help="clean-ups that run; with a minus, as in --passes=-merge_gelus, that do not")
-    parser.add_argument("--float16", choices=("weights", "all"), help="store the weights, or compute everything, in float16")
+        "--passes", type=_names, metavar="NAMES",
+        help="clean-ups that run; with a minus, as in --passes=-merge_gelus, that do not")
+    parser.add_argument("--float16", choices=("weights", "all"), help="store weights, or also compute, in float16")
     parser.add_argument("--handlers", type=Path, metavar="FILE", help="a Python file with @handles for more primitives")
     parser.add_argument("--list-primitives", action="store_true", help="list the primitives that can be converted")
     parser.add_argument("--list-passes", action="store_true", help="list the clean-ups")
@@ -60,13 +61,16 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     """The arguments of verify."""
     parser.add_argument("mindir", help="a MindIR file of static shapes")
     parser.add_argument("onnx", help="the ONNX file made from it")
-    parser.add_argument("--inputs", type=Path, metavar="FILE.npz", help="arrays by the names of the ONNX inputs (default: random)")
-    parser.add_argument("--batches", type=_batches, metavar="N[,N...]", help="default: 1,2,5 if the ONNX graph takes any batch")
     parser.add_argument(
-        "--tolerance", type=float, default=1e-5, metavar="X", help="largest relative difference that passes (default 1e-5)")
+        "--inputs", type=Path, metavar="FILE.npz", help="arrays by the names of the ONNX inputs (default: random)")
+    parser.add_argument(
+        "--batches", type=_batches, metavar="N[,N...]", help="default: 1,2,5 if the ONNX graph takes any batch")
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-5, metavar="X", help="largest relative difference (default 1e-5)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random inputs (default 0)")
     parser.add_argument(
-        "--integers", type=_range, default=(0, 2), metavar="LOW:HIGH", help="range of random integers, HIGH left out (default 0:2)")
+        "--integers", type=_range, default=(0, 2), metavar="LOW:HIGH",
+        help="range of random integers, HIGH left out (default 0:2)")
     declare_json(parser)
 
 
@@ -77,7 +81,8 @@ def _list(arguments: argparse.Namespace) -> None:
         from msnoah.export.passes import list_passes
 
         passes = list_passes()
-        print_record([asdict(p) for p in passes], arguments, text="\n".join(f"{p.name:30}  {p.description}" for p in passes))
+        text = "\n".join(f"{entry.name:30}  {entry.description}" for entry in passes)
+        print_record([asdict(entry) for entry in passes], arguments, text=text)
         return
     from msnoah.export.catalog import describe_primitives, list_primitives
 

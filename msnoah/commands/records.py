@@ -18,4 +18,5 @@ def print_record(record: Any, arguments: argparse.Namespace, text: str | None = 
 def _lines(record: dict[str, Any]) -> str:
     """One line a figure; tables inside the record, such as a confusion matrix, are left to --json."""
     figures = {key: value for key, value in record.items() if not isinstance(value, (list, dict))}
-    return "\n".join(f"{key}: {value:.4g}" if isinstance(value, float) else f"{key}: {value}" for key, value in figures.items())
+    texts = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in figures.items()}
+    return "\n".join(f"{key}: {text}" for key, text in texts.items())

@@ -20,13 +20,15 @@ NUMBER = re.compile(r"\b\d[\d.]*(e[-+]\d+)?\b")
 
 def blocks() -> list[tuple[str, str]]:
     """Language and text of what runs without MindCV."""
-    return [(language, text) for mindcv, language, text in BLOCK.findall(GUIDE.read_text(encoding="utf-8")) if not mindcv]
+    found = BLOCK.findall(GUIDE.read_text(encoding="utf-8"))
+    return [(language, text) for mindcv, language, text in found if not mindcv]
 
 
 def run_script(path: Path) -> str:
     """In a process of its own: MindSpore compiles only what stands in a file."""
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "GLOG_v": "4"}
-    answer = subprocess.run([sys.executable, path.name], cwd=path.parent, env=environment, capture_output=True, text=True)
+    command = [sys.executable, path.name]
+    answer = subprocess.run(command, cwd=path.parent, env=environment, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 

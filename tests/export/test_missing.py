@@ -38,7 +38,8 @@ def test_the_error_names_them_all_and_a_way_out():
     with pytest.raises(ConversionError) as caught:
         check_primitives(program(node("Softmx", "head", "a"), node("Wholly", "", "c")))
     assert str(caught.value) == (
-        "no ONNX form is known for 2 primitives: Softmx (1, first head.Softmx; Softmax is known), Wholly (1, first Wholly); "
+        "no ONNX form is known for 2 primitives: Softmx (1, first head.Softmx; Softmax is known), "
+        "Wholly (1, first Wholly); "
         'add one with @handles("Softmx") in a file for --handlers (docs/convert.md shows how)')
 
 
@@ -64,7 +65,8 @@ def test_a_file_adds_what_was_missing(tmp_path, no_new_handlers):
 
 
 @pytest.mark.parametrize("text,message", [
-    ("", "adds no handler"), ("import nothing_at_all\n", r"mine.py:1: ModuleNotFoundError: No module named 'nothing_at_all'"),
+    ("", "adds no handler"),
+    ("import nothing_at_all\n", r"mine.py:1: ModuleNotFoundError: No module named 'nothing_at_all'"),
     ("x = (\n", r"mine.py:1: SyntaxError"), ("\n\n1 / 0\n", r"mine.py:3: ZeroDivisionError: division by zero"),
 ])
 def test_files_that_do_not_serve(text, message, tmp_path):

@@ -46,6 +46,8 @@ def respell(
         ConversionError: the set has not the operator, an attribute, or a value of one; says which has.
     """
     inputs = [np.asarray(tensor) if isinstance(tensor, np.generic) else tensor for tensor in inputs]
+    while inputs and inputs[-1] is None:
+        inputs.pop()    # ONNX Runtime runs a Conv with an empty name for its bias slower than one without.
     attributes, schema = dict(attributes), find_schema(operator, opset)
     if operator in AXES_AS_INPUT:
         _move_axes(inputs, attributes, as_input=opset >= AXES_AS_INPUT[operator])

@@ -10,6 +10,7 @@ import json
 import resource
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,7 @@ def is_right(model: onnx.ModelProto, inputs, outputs) -> bool:
 def main(folder: str, first: str, last: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("error", RuntimeWarning)  # what numpy says of odd numbers is nothing for a user
     paths = sorted(Path(folder).glob("*.mindir"))
     contents = [path.read_bytes() for path in paths]
     arrays = [dict(np.load(path.with_suffix(".npz"))) for path in paths]

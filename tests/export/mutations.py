@@ -35,7 +35,7 @@ def set_byte(data: bytes, rng: random.Random) -> bytes:
 
 
 def cut(data: bytes, rng: random.Random) -> bytes:
-    return data[:rng.randrange(1, len(data))]
+    return data[:max(1, rng.randrange(len(data)))]
 
 
 def _span(data: bytes, rng: random.Random) -> tuple[int, int]:

@@ -134,17 +134,17 @@ def flatten(result) -> list[np.ndarray]:
     return [result.asnumpy()]
 
 
-def convert_mutated(folder: Path, count: int) -> list[list]:
+def convert_mutated(folder: Path, seeds: range) -> list[list]:
     """[seed, file, mutation, outcome, detail] of each seed; a worker that dies is followed by another."""
     records, environment = [], {**os.environ, "PYTHONPATH": str(ROOT)}
-    while len(records) < count:
-        command = [sys.executable, str(WORKER), str(folder), str(len(records)), str(count)]
+    while len(records) < len(seeds):
+        command = [sys.executable, str(WORKER), str(folder), str(seeds[len(records)]), str(seeds.stop)]
         process = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         records += [json.loads(line) for line in process.stdout.splitlines()]
         if process.returncode > 0:
             raise RuntimeError(f"the worker itself failed: {process.stderr[-2000:]}")
         if process.returncode < 0:
-            records.append([len(records), "", "", signal.Signals(-process.returncode).name, process.stderr[-200:]])
+            records.append([seeds[len(records)], "", "", signal.Signals(-process.returncode).name, process.stderr[-200:]])
     return records
 
 
@@ -157,7 +157,7 @@ def print_table(records: list[list]) -> None:
 
 
 def check_mutated(folder: Path, count: int) -> None:
-    records = convert_mutated(folder, count)
+    records = convert_mutated(folder, range(count))
     print_table(records)
     assert [record[0] for record in records] == list(range(count))
     faults = [record for record in records if record[3] not in FINE]
@@ -166,7 +166,7 @@ def check_mutated(folder: Path, count: int) -> None:
 
 
 def test_whole_files_are_converted_right(folder):
-    assert {record[3] for record in convert_mutated(folder, 40) if record[2] == "add_unknown_field"} == {"right"}
+    assert {record[3] for record in convert_mutated(folder, range(60)) if record[2] == "add_unknown_field"} == {"right"}
 
 
 def test_damaged_files(folder):

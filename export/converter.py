@@ -1,9 +1,9 @@
 """MindIR -> ONNX."""
 
-import gc
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from msnoah.errors import ConversionError
@@ -50,9 +50,9 @@ def mindir_to_onnx(
         raise ConversionError(f"opset {opset} is not known; use {OLDEST_OPSET} to {NEWEST_OPSET}")
     select_passes(passes)
     check_float16(float16)
-    graph = _interpret(source, opset, input_names, output_names).graph
-    gc.collect()  # The interpreter refers to itself, and to all that it has computed from the weights.
-    run_passes(graph, passes)
+    with np.errstate(all="ignore"):  # Infinity and NaN among the weights are the network's own affair.
+        graph = _interpret(source, opset, input_names, output_names).graph
+        run_passes(graph, passes)
     use_float16(graph, float16)
     model = graph.to_model(keep=False)
     check_onnx(model)

@@ -144,7 +144,8 @@ def convert_mutated(folder: Path, seeds: range) -> list[list]:
         if process.returncode > 0:
             raise RuntimeError(f"the worker itself failed: {process.stderr[-2000:]}")
         if process.returncode < 0:
-            records.append([seeds[len(records)], "", "", signal.Signals(-process.returncode).name, process.stderr[-200:]])
+            death = signal.Signals(-process.returncode).name
+            records.append([seeds[len(records)], "", "", death, process.stderr[-200:]])
     return records
 
 

@@ -16,11 +16,13 @@ from msnoah.export.passes.constant_folding import fold_constants
 from msnoah.export.passes.dead_code import remove_dead_code
 from msnoah.export.passes.duplicate_constants import merge_duplicate_constants
 from msnoah.export.passes.early_means import multiply_for_means, take_means_early
+from msnoah.export.passes.early_pools import pool_early
 from msnoah.export.passes.early_rows import take_rows_early
 from msnoah.export.passes.expands import remove_expands
 from msnoah.export.passes.flattened_products import unflatten_products
 from msnoah.export.passes.gelus import merge_gelus
 from msnoah.export.passes.global_pools import pool_globally
+from msnoah.export.passes.grouped_convolutions import group_convolutions
 from msnoah.export.passes.head_products import separate_heads
 from msnoah.export.passes.identities import remove_identities
 from msnoah.export.passes.layer_norms import merge_layer_norms
@@ -28,6 +30,7 @@ from msnoah.export.passes.offsets import defer_offsets
 from msnoah.export.passes.pads import merge_pads
 from msnoah.export.passes.parallel_convolutions import merge_parallel_convolutions
 from msnoah.export.passes.reshapes import merge_reshapes
+from msnoah.export.passes.slices import merge_slices
 from msnoah.export.passes.split_products import split_products
 from msnoah.export.passes.sunk_transposes import sink_transposes
 from msnoah.export.passes.transposes import merge_transposes, reshape_instead
@@ -46,6 +49,8 @@ REPEATED = (
     merge_reshapes,
     sink_transposes,
     merge_transposes,
+    merge_slices,
+    group_convolutions,
     merge_concats,
     cancel_splits,
     split_products,
@@ -58,6 +63,7 @@ REPEATED = (
     fold_affines_ahead,
     merge_parallel_convolutions,
     pool_globally,
+    pool_early,
     defer_offsets,
     separate_heads,
     take_means_early,

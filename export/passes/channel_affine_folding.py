@@ -34,6 +34,8 @@ def fold_affines_ahead(graph: OnnxGraph) -> bool:
 
 def _fold_back(graph: OnnxGraph, operator: Operator) -> bool:
     x = next((name for name in operator.inputs if name not in graph.constants), None)
+    if x and _fold_into_parts(graph, operator, x):
+        return True
     layer = find_layer(graph, x) if x else None
     affine = read_affine(graph, operator, layer.axis % len(graph.shape(x))) if layer else None
     if affine is None or affine.x != x or not _is_finite(affine):
@@ -43,6 +45,25 @@ def _fold_back(graph: OnnxGraph, operator: Operator) -> bool:
         return operator.op_type != "Add" and _leave_shift(graph, operator, layer, affine)
     layer.change_outputs(affine.scale, affine.shift)
     layer.write()
+    return graph.bypass(operator, x)
+
+
+def _fold_into_parts(graph: OnnxGraph, operator: Operator, x: str) -> bool:
+    """What is done to the channels of joined convolutions, each its share."""
+    concat = graph.producer(x)
+    if concat is None or concat.op_type != "Concat" or graph.only_user(x) is None:
+        return False
+    layers = [find_layer(graph, name) for name in concat.inputs]
+    if any(layer is None or layer.operator.op_type not in ("Conv", "ConvTranspose") for layer in layers):
+        return False
+    affine = read_affine(graph, operator, 1) if concat.attributes["axis"] % len(graph.shape(x)) == 1 else None
+    if affine is None or affine.x != x or not _is_finite(affine):
+        return False
+    stops = np.cumsum([graph.shape(name)[1] for name in concat.inputs])[:-1]
+    shares = zip(layers, np.split(affine.scale, stops), np.split(affine.shift, stops), strict=True)
+    for layer, scale, shift in shares:
+        layer.change_outputs(scale, shift)
+        layer.write()
     return graph.bypass(operator, x)
 
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from pass_case import after, normal, positive
+from pass_case import after, build, normal, positive
+
+from msnoah.export.passes import run_passes
 
 IMAGE, TOKENS, ROWS = (2, 4, 5, 6), (2, 3, 4), (3, 4)
 
@@ -81,7 +83,23 @@ def norm_with_run_time_gamma(g, x):
     return g.op("BatchNormalization", convolution(g, x, 4), gamma, normal(4), normal(4), positive(4))
 
 
+def joined_convolutions_norm(g, x):
+    joined = g.op("Concat", convolution(g, x, 4), convolution(g, x, 3, bias=False), axis=1)
+    return norm(g, joined, 7)
+
+
+def joined_with_another_norm(g, x):
+    return norm(g, g.op("Concat", convolution(g, x, 4), x, axis=1), 8)
+
+
+def rows_joined_norm(g, x):
+    return norm(g, g.op("Concat", convolution(g, x, 4), convolution(g, x, 4), axis=2), 4)
+
+
 @pytest.mark.parametrize("network,shape,left", [
+    (joined_convolutions_norm, IMAGE, "Concat Conv Conv"),
+    (joined_with_another_norm, IMAGE, "BatchNormalization Concat Conv"),
+    (rows_joined_norm, IMAGE, "BatchNormalization Concat Conv Conv"),
     (conv_norm, IMAGE, "Conv"), (conv_norm_without_bias, IMAGE, "Conv"), (grouped_conv_norm, IMAGE, "Conv"),
     (depthwise_conv_norm, IMAGE, "Conv"), (transposed_norm, IMAGE, "ConvTranspose"),
     (grouped_transposed_norm, IMAGE, "ConvTranspose"), (conv_read_twice, IMAGE, "BatchNormalization Conv Relu"),
@@ -208,6 +226,56 @@ def branch_read_twice(g, x):
 ])
 def test_parallel_convolutions_are_added_up(network, left):
     assert sorted(after(network, ("merge_parallel_convolutions",), 2, 4, 6, 6).elements()) == left.split()
+
+
+def pooled(layer, pooling):
+    return lambda g, x: pooling(g, layer(g, x))
+
+
+def average(kernel: int = 2, stride: int = 2, **attributes):
+    return lambda g, x: g.op(
+        "AveragePool", x, kernel_shape=[kernel, kernel], strides=[stride, stride], **attributes)
+
+
+def everywhere(g, x):
+    return g.op("GlobalAveragePool", x)
+
+
+PIXEL = conv(1, 0)
+
+
+@pytest.mark.parametrize("network,is_early", [
+    (pooled(PIXEL, average()), True), (pooled(PIXEL, everywhere), True), (pooled(conv(3, 1), average()), False),
+    (pooled(PIXEL, average(3, 2, pads=[1, 1, 1, 1])), True), (pooled(PIXEL, average(3, 1, pads=[1, 1, 1, 1])), False),
+    (pooled(PIXEL, average(3, 2, pads=[1, 1, 1, 1], count_include_pad=1)), False),
+    (pooled(conv(1, 0, bias=False), average(3, 2, pads=[1, 1, 1, 1], count_include_pad=1)), True),
+    (pooled(conv(1, 0, group=2), average()), True), (pooled(conv(1, 0, strides=[2, 2]), average()), False),
+    (pooled(PIXEL, average(3, 2, pads=[0, 0, 0, 0], ceil_mode=1)), True),
+])
+def test_pooling_goes_ahead_of_convolutions_that_see_one_pixel(network, is_early):
+    g = build(network, 2, 4, 6, 8)
+    run_passes(g.graph, ("pool_early",))
+    assert (g.graph.operators[0].op_type != "Conv") == is_early
+    after(network, ("pool_early",), 2, 4, 6, 8)
+
+
+def parts(*layers, sizes=(2, 2), axis: int = 1):
+    def network(g, x):
+        split = g.op("Split", x, g.ints(*sizes), outputs=len(sizes), axis=1)
+        return g.op("Concat", *[layer(g, part) for layer, part in zip(layers, split, strict=True)], axis=axis)
+    return network
+
+
+@pytest.mark.parametrize("network,left", [
+    (parts(conv(1, 0), conv(1, 0)), "Conv"), (parts(conv(3, 1, bias=False), conv(3, 1, bias=False)), "Conv"),
+    (parts(conv(3, 1, group=2), conv(3, 1, group=2)), "Conv"),
+    (parts(conv(1, 0), conv(3, 1)), "Concat Conv Conv Split"),
+    (parts(conv(1, 0), conv(1, 0), sizes=(1, 3)), "Concat Conv Conv Split"),
+    (parts(conv(1, 0), conv(1, 0), axis=2), "Concat Conv Conv Split"),
+    (parts(conv(1, 0), conv(1, 0, bias=False)), "Concat Conv Conv Split"),
+])
+def test_convolutions_of_parts_are_one_in_groups(network, left):
+    assert sorted(after(network, ("group_convolutions",), *IMAGE).elements()) == left.split()
 
 
 def padded(layer, value: float = 0.0, pads=(0, 0, 1, 2, 0, 0, 2, 1), before=None):

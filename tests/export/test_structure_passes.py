@@ -200,6 +200,23 @@ def test_splits_and_concats_cancel(network, operators):
     assert left(network, "cancel_splits", "remove_dead_code") == operators.split()
 
 
+def cuts(*ranges, axis: int = 2, step: int = 1):
+    def network(g, x):
+        return tuple(g.op("Relu", g.op("Slice", x, g.ints(first), g.ints(last), g.ints(axis), g.ints(step)))
+                     for first, last in ranges)
+    return network
+
+
+@pytest.mark.parametrize("network,slices,splits", [
+    (cuts((0, 1), (1, 4)), 0, 1), (cuts((2, 99), (0, 1), (-3, 2)), 0, 1), (cuts((0, 2), (2, 3)), 2, 0),
+    (cuts((0, 3), (2, 4)), 2, 0), (cuts((0, 2), (2, 4), step=2), 2, 0), (cuts((0, 1), (1, 3), axis=-2), 0, 1),
+    (cuts((0, 4)), 1, 0), (cuts((0, 2), (0, 2), (2, 4)), 1, 1),
+])
+def test_slices_that_take_all_apart_are_one_split(network, slices, splits):
+    operators = left(network, "merge_slices")
+    assert (operators.count("Slice"), operators.count("Split")) == (slices, splits)
+
+
 def nested(axis: int):
     def network(g, x):
         return g.op("Concat", g.op("Concat", x, g.op("Exp", x), axis=1), g.op("Concat", x, x, axis=1), axis=axis)

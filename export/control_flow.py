@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from msnoah.errors import ConversionError
+from msnoah.export.aliasing import Memory
 from msnoah.export.builder import Builder
 from msnoah.export.flow import ENTRY, Flow
 from msnoah.export.graph import Choice, Closure, Graph, GraphReference, Value
@@ -58,9 +59,12 @@ class Scope:
 class ControlFlow:
     """Runs sub-graphs with conditions that are known only at run time; `run_block` runs one up to its last jump."""
 
-    def __init__(self, builder: Builder, functions: dict[str, Graph], run_block: Callable[[Graph, tuple], Any]):
-        self.builder, self.functions, self.run_block = builder, functions, run_block
+    def __init__(
+        self, builder: Builder, memory: Memory, functions: dict[str, Graph], run_block: Callable[[Graph, tuple], Any]
+    ):
+        self.builder, self.memory, self.functions, self.run_block = builder, memory, functions, run_block
         self.flows: dict[tuple[str, ...], Flow] = {}
+        self.running: list[tuple[tuple[str, ...], int]] = []
         self.depth, self.nesting = 0, 0
 
     def call(self, callee: Any, operands: tuple[Any, ...]) -> Any:
@@ -71,10 +75,20 @@ class ControlFlow:
                 express.
         """
         entries = tuple(dict.fromkeys(_names(callee)))
-        flow = self.flows.setdefault(entries, Flow(entries, self.functions))
+        if any(running == entries and nesting < self.nesting for running, nesting in self.running):
+            raise _recursion(entries[0])
+        self.running.append((entries, self.nesting))
+        result = self._run(entries, Jump(callee, operands))
+        self.running.pop()
+        return result
+
+    def _run(self, entries: tuple[str, ...], jump: Jump) -> Any:
+        if entries not in self.flows:
+            self.flows[entries] = Flow(entries, self.functions)
+        flow = self.flows[entries]
         scope = Scope(flow, frozenset(), flow.blocks)
         later = flow.merges(ENTRY)
-        outcome = self._jump(Jump(callee, operands), replace(scope, labels=frozenset(later)))
+        outcome = self._jump(jump, replace(scope, labels=frozenset(later)))
         outcome = self._follow_all(outcome, later, scope)
         if outcome.keys() != {RETURN}:
             raise ConversionError(f"sub-graph '{ascii_name(entries[0])}' never returns; its loop has no end")
@@ -96,9 +110,7 @@ class ControlFlow:
     def _enter(self, name: str, arguments: tuple[Any, ...], scope: Scope) -> Outcome:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise ConversionError(
-                f"sub-graph '{ascii_name(name)}' calls itself, or more than {MAX_DEPTH} sub-graphs each other, with no "
-                "end that is known; write it as a while or for loop")
+            raise _recursion(name)
         if name in scope.flow.loops:
             outcome = self._loop(name, arguments, scope)
             outcome = self._follow_all(outcome, scope.flow.after(name), scope)
@@ -133,9 +145,14 @@ class ControlFlow:
             outcome[name].guard, lambda: self._enter(name, outcome[name].values, scope), lambda: rest)
 
     def _branch(self, condition: Value, if_true: Callable[[], Outcome], if_false: Callable[[], Outcome]) -> Outcome:
+        before = self.memory.save()
         first, first_outcome = self._build(if_true)
+        in_first = self.memory.restore(before)
         second, second_outcome = self._build(if_false)
-        return Joint(self.builder, condition, first, second).join(first_outcome, second_outcome)
+        overwritten = in_first, self.memory.save()
+        self.memory.add(in_first)
+        joint = Joint(self.builder, self.memory, condition, (first, second), overwritten)
+        return joint.join(first_outcome, second_outcome)
 
     def _build(self, region: Callable[[], Any]) -> tuple[Any, Any]:
         """Runs a region in a body of its own; returns both."""
@@ -144,7 +161,7 @@ class ControlFlow:
             raise ConversionError(
                 f"{self.builder.scope or 'the graph'}: more than {MAX_NESTING} conditions and loops inside each other, "
                 "which no ONNX file can hold; use fewer, or a while loop over tensors")
-        with self.builder.inside(self.builder.graph.start_body()) as body:
+        with self.builder.inside(self.builder.graph.start_body()) as body, self.memory.region():
             result = region()
         self.nesting -= 1
         return body, result
@@ -161,7 +178,7 @@ class ControlFlow:
 
     def _unroll(self, head: str, arguments: tuple[Any, ...], inner: Scope) -> Outcome | None:
         """The rounds one after the other, if it is known of each whether another one follows."""
-        bodies, names = [], self.builder.graph.save_names()
+        bodies, names, overwritten = [], self.builder.graph.save_names(), self.memory.save()
         for _ in range(UNROLL_LIMIT):
             body, outcome = self._build(lambda: self._block(head, arguments, inner))
             bodies.append(body)
@@ -173,6 +190,7 @@ class ControlFlow:
                 break
             arguments = outcome[head].values
         self.builder.graph.restore_names(names)
+        self.memory.restore(overwritten)
         return None
 
     def _test_first(self, head: str, arguments: tuple[Any, ...], inner: Scope, scope: Scope) -> Outcome | None:
@@ -193,7 +211,7 @@ class ControlFlow:
             return condition, tuple(new), {}
 
         condition, *initial = first.parts
-        final, _ = LoopBuilder(self.builder, self._build, tuple(initial), step).build(condition)
+        final, _ = LoopBuilder(self.builder, self.memory, self._build, tuple(initial), step).build(condition)
         return self._jump(Jump(GraphReference(first.leave), final[1]), scope)
 
     def _test(self, head: str, arguments: tuple[Any, ...], inner: Scope) -> "Test | None":
@@ -219,7 +237,7 @@ class ControlFlow:
             again = outcome.pop(head)
             return again.guard, again.values, outcome
 
-        return LoopBuilder(self.builder, self._build, arguments, step).build(np.array(True))[1]
+        return LoopBuilder(self.builder, self.memory, self._build, arguments, step).build(np.array(True))[1]
 
 
 @dataclass(frozen=True)
@@ -240,6 +258,12 @@ def unpack(jump: Jump) -> tuple[str, tuple[Any, ...]]:
     if isinstance(jump.callee, Closure):
         return jump.callee.graph, (*jump.callee.bound, *jump.operands)
     return jump.callee.name, jump.operands
+
+
+def _recursion(name: str) -> ConversionError:
+    return ConversionError(
+        f"sub-graph '{ascii_name(name)}' calls itself, or more than {MAX_DEPTH} sub-graphs each other, with no end "
+        "that is known; write it as a while or for loop")
 
 
 def _names(callee: Any) -> list[str]:

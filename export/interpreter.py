@@ -1,6 +1,7 @@
 """The abstract interpreter: what is known at export is a Python value, only run-time tensors become ONNX values."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from msnoah.errors import ConversionError
+from msnoah.export.aliasing import Memory
 from msnoah.export.builder import Builder
 from msnoah.export.control_flow import ControlFlow, Jump
 from msnoah.export.graph import Graph, GraphReference, Node, Program, TensorType, Type, Value
@@ -25,7 +27,8 @@ class Interpreter:
     def __init__(self, program: Program, builder: Builder):
         self.program, self.builder = program, builder
         functions = {**program.functions, program.main.name: program.main}
-        self.control_flow = ControlFlow(builder, functions, self.run_block)
+        self.memory = Memory(program)
+        self.control_flow = ControlFlow(builder, self.memory, functions, self.run_block)
 
     def run(self, input_names: list[str] | None, output_names: list[str] | None) -> None:
         """Builds the whole graph with its inputs and outputs; by default they bear MindIR's names."""
@@ -37,11 +40,13 @@ class Interpreter:
         builder.graph.reserve(output_names or ())
         inputs = [builder.graph.add_input(name, type_) for name, type_ in zip(names, program.input_types, strict=True)]
         with _deep_recursion():
-            results = list(_flatten(self.control_flow.call(GraphReference(program.main.name), tuple(inputs))))
+            result = self.control_flow.call(GraphReference(program.main.name), tuple(inputs))
+        results = list(_flatten(self.memory.read(result, "the output")))
         default = ["output"] if len(results) == 1 else [f"output_{index}" for index in range(len(results))]
         names = output_names or [builder.graph.unique(name) for name in default]
         for name, result in zip(_check_count("output", names, results), results, strict=True):
             builder.add_output(name, result)
+        del self.control_flow  # It refers back to here, and so would keep all that was computed from the weights.
 
     def run_block(self, graph: Graph, arguments: tuple[Any, ...]) -> Any:
         """Evaluates a graph; returns its result, or the Jump that gives it if a call is the last that it does."""
@@ -49,11 +54,16 @@ class Interpreter:
             raise ConversionError(
                 f"sub-graph '{ascii_name(graph.name)}' takes {len(graph.inputs)} values, {len(arguments)} are given")
         values = {**self.program.known, **dict(zip(graph.inputs, arguments, strict=True))}
+        uses = Counter(graph.outputs) + Counter(name for node in graph.nodes for name in node.reads())
         for node in graph.nodes:
             if node.callee and [node.output] == graph.outputs:
                 callee = _look_up(values, node.callee, node.name)
                 return Jump(callee, tuple(_look_up(values, name, node.name) for name in node.operands))
             values[node.output] = self.evaluate(node, values)
+            uses.subtract(node.reads())
+            for name in node.reads():  # What weights are made into is as large as they are; it goes early.
+                if not uses[name]:
+                    values.pop(name, None)
         outputs = tuple(_look_up(values, name, graph.name) for name in graph.outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -66,13 +76,13 @@ class Interpreter:
             self.builder.enter(node)
         handle = STRUCTURE.get(node.primitive) or HANDLERS[node.primitive]
         try:
-            result = handle(self.builder, node, operands)
+            result = handle(self.builder, node, self.memory.read_operands(node, operands))
         except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, MemoryError) as error:
             raise ConversionError(
                 f"{node.name}: {node.primitive} has operands that no ONNX form is known for "
                 f"({' '.join(str(error).split())})") from error
         _check_type(node, result, node.type)
-        return result
+        return self.memory.record(node, operands, result)
 
 
 @contextmanager

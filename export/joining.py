@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from msnoah.errors import ConversionError
+from msnoah.export.aliasing import Memory, Overwritten
 from msnoah.export.builder import Builder
 from msnoah.export.graph import Choice, Closure, GraphReference, TensorType, Value
 from msnoah.export.onnx_graph import OnnxGraph
@@ -51,8 +52,13 @@ class Joint:
         slots: the two tensors of each output that the If needs.
     """
 
-    def __init__(self, builder: Builder, condition: Value, first: OnnxGraph, second: OnnxGraph):
-        self.builder, self.condition, self.bodies = builder, condition, (first, second)
+    def __init__(
+        self, builder: Builder, memory: Memory, condition: Value, bodies: tuple[OnnxGraph, OnnxGraph],
+        overwritten: tuple[Overwritten, Overwritten],
+    ):
+        """Takes the two bodies, and what had been overwritten at the end of each."""
+        self.builder, self.memory, self.condition, self.bodies = builder, memory, condition, bodies
+        self.overwritten = overwritten
         self.slots: list[tuple[Any, Any]] = []
 
     def join(self, first: Outcome, second: Outcome) -> Outcome:
@@ -65,6 +71,8 @@ class Joint:
             values = [side.values if side else ABSENT for side in sides]
             drafts[target] = self._pair_guards(*guards) if len(targets) > 1 else True, self._pair(*values)
         outputs = self._build() if self.slots else ()
+        for output, pair in zip(outputs, self.slots, strict=True):
+            self.memory.link(output, *pair)
         return {target: Exit(*fill(draft, outputs)) for target, draft in drafts.items()}
 
     def _pair_guards(self, first: Any, second: Any) -> Any:
@@ -83,6 +91,7 @@ class Joint:
             return self._pair_absent(first, second)
         local = is_local(first, self.bodies[0]) or is_local(second, self.bodies[1])
         if not local and same(first, second):
+            self.memory.link(first, second)
             return first
         if is_callable(first) and is_callable(second):
             return self._choose(first, second)
@@ -103,7 +112,9 @@ class Joint:
 
     def _slot(self, first: Any, second: Any) -> Slot:
         where = f"{self.builder.scope or 'the graph'}: the two branches of a condition give"
-        first, second = as_tensor(first, where), as_tensor(second, where)
+        first, second = [
+            as_tensor(self.memory.read(leaf, "what follows", overwritten), where)
+            for leaf, overwritten in zip((first, second), self.overwritten, strict=True)]
         types = TensorType(first.dtype, tuple(first.shape)), TensorType(second.dtype, tuple(second.shape))
         if types[0] != types[1]:
             raise ConversionError(f"{where} {types[0]} and {types[1]}; ONNX needs the same type and shape from both")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from msnoah.errors import ConversionError
+from msnoah.export.aliasing import Memory
 from msnoah.export.builder import Builder
 from msnoah.export.graph import TensorType, Value
 from msnoah.export.joining import (
@@ -40,9 +41,10 @@ class LoopBuilder:
     none. Both are assumed first, and given up where a round shows otherwise, until a round agrees.
     """
 
-    def __init__(self, builder: Builder, build_body: Build, initial: State, step: Step):
+    def __init__(self, builder: Builder, memory: Memory, build_body: Build, initial: State, step: Step):
         """Takes the state before the loop, and one round, which is called several times."""
-        self.builder, self.build_body, self.step, self.initial = builder, build_body, step, initial
+        self.builder, self.memory, self.build_body, self.step = builder, memory, build_body, step
+        self.initial, self.overwritten = initial, memory.save()
         self.starts = list(leaves(initial))
         self.where = f"{builder.scope or 'the graph'}: a loop"
         self.groups = _group([(start,) for start in self.starts])
@@ -60,19 +62,22 @@ class LoopBuilder:
         body, again, ends, exits = self._find_carried()
         if again is True:
             raise ConversionError(f"{self.where} has no end")
-        starts = [as_tensor(self.starts[index], self.where) for index in self.carried]
+        starts = [self._start(index) for index in self.carried]
         results = [ends[index] for index in self.carried]
         drafts = self._draft_exits(body, exits, starts, results)
         add_outputs(self.builder, body, (again, *results))
         outputs = self.builder.add_bodies("Loop", [None, condition, *starts], body=body)
         slots = {index: Slot(place) for place, index in enumerate(self.carried)}
+        for output, start in zip(outputs, starts, strict=False):
+            self.memory.link(output, start)
         final = [slots.get(group, start) for group, start in zip(self.groups, self.starts, strict=True)]
         jumps = {target: Exit(*fill(draft, outputs)) for target, draft in drafts.items()}
         return fill(rebuild(self.initial, iter(final)), outputs), jumps
 
     def _find_carried(self) -> tuple[OnnxGraph, Any, list[Any], Outcome]:
-        names = self.builder.graph.save_names()
+        names, clock = self.builder.graph.save_names(), self.memory.clock
         while True:
+            overwritten = self.memory.overwritten_since(clock)
             body, ((again, state, exits), current) = self.build_body(self._run_round)
             if not same_form(state, self.initial):
                 raise ConversionError(f"{self.where} changes the length of a tuple or list; join tensors instead")
@@ -80,7 +85,10 @@ class LoopBuilder:
             groups = _group(list(zip(self.groups, ends, strict=True)))
             changed = [index for index in sorted(set(groups))
                        if self.groups[index] in self.carried or not same(ends[index], current[index])]
-            if (groups, changed) == (self.groups, self.carried):
+            settled = self.memory.overwritten_since(clock) == overwritten
+            if settled and (groups, changed) == (self.groups, self.carried):
+                for index in self.carried:
+                    ends[index] = self.memory.read(ends[index], "the next round of a loop")
                 self._check_types(current, ends)
                 return body, again, ends, exits
             self.groups, self.carried = groups, changed
@@ -92,10 +100,14 @@ class LoopBuilder:
         body.add_input("go_on", CONDITION_TYPE)
         variables = {}
         for index in self.carried:
-            tensor = as_tensor(self.starts[index], self.where)
+            tensor = self._start(index)
             variables[index] = body.add_input("variable", TensorType(tensor.dtype, tuple(tensor.shape)))
+            self.memory.link(variables[index], self.starts[index])
         current = [variables.get(group, start) for group, start in zip(self.groups, self.starts, strict=True)]
         return self.step(rebuild(self.initial, iter(current))), current
+
+    def _start(self, index: int) -> Any:
+        return as_tensor(self.memory.read(self.starts[index], "a loop", self.overwritten), self.where)
 
     def _check_types(self, current: list[Any], ends: list[Any]) -> None:
         for index in self.carried:

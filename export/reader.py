@@ -1,22 +1,24 @@
 """MindIR -> `Program`: constants gathered over all graphs, monads and loads resolved away, unused nodes dropped."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from msnoah.errors import ConversionError
-from msnoah.export.constants import MONADS, read_attribute, read_tensor, read_tensor_type, read_type
+from msnoah.export.aliasing import overwrites
+from msnoah.export.constants import MAX_SHOWN, MONADS, read_attribute, read_tensor, read_tensor_type, read_type
 from msnoah.export.graph import Graph, GraphReference, Node, Program
 from msnoah.export.mindir_file import MindirFile
 
 PREFIX = "REF::"
 ALIASES = {"Load", "Depend"}
-"""Primitives that return their first operand; the others of their operands only order side effects."""
+"""Primitives that return their first operand; the others of their operands only order side effects. When a Load reads
+matters only in a program that overwrites."""
+
+_NOT_NAMING = re.compile("[^A-Za-z0-9._-]")
 
 MONAD_TYPES = {"UMonadType", "IOMonadType"}
 """Types of the inputs of a sub-graph that only order side effects."""
-
-WRITERS = ("Assign", "Inplace", "Scatter")
-"""Beginnings of primitives that overwrite an operand, so that a node whose result is unused still matters."""
 
 
 def read_mindir(source: str | Path | bytes) -> Program:
@@ -37,6 +39,7 @@ class _ProgramReader:
     def __init__(self, file: MindirFile):
         self.file, self.model, self.where = file, file.model, file.where
         self.primitives = {primitive.name: primitive for primitive in self.model.primitives}
+        self.overwriting = any(overwrites(primitive.op_type) for primitive in self.model.primitives)
         self.graphs = [self.model.graph, *self.model.functions]
         self.known, self.parameters, self.monads = {}, {}, set()
 
@@ -84,7 +87,7 @@ class _ProgramReader:
             if proto.op_type == "Constant":
                 continue
             node = self._read_node(proto, aliases)
-            if node.primitive in ALIASES and node.operands:
+            if node.primitive in ALIASES and node.operands and not (self.overwriting and node.primitive == "Load"):
                 aliases[node.output] = node.operands[0]
             elif node.primitive == "UpdateState":
                 self.monads.add(node.output)
@@ -101,7 +104,9 @@ class _ProgramReader:
             raise self._damaged(f"a node of type '{ascii_name(proto.op_type)}' has {len(proto.output)} outputs")
         primitive = self.primitives.get(target)
         scope = readable_scope(proto.domain)
-        kind = ascii_name(primitive.op_type) if primitive else ""
+        kind = ascii_name(primitive.op_type[:MAX_SHOWN]) if primitive else ""
+        if not target or primitive and not kind:
+            raise self._damaged(f"'{ascii_name(proto.output[0])}' is made by a primitive without a name")
         place = f"{self.where}: {'.'.join(part for part in (scope, kind or 'call') if part)}"
         type_ = next((read_type(a, place) for a in proto.attribute if a.name == "shape"), None)
         return Node(
@@ -133,14 +138,10 @@ class _ProgramReader:
     def _drop_unused(self, nodes: list[Node], outputs: list[str]) -> list[Node]:
         used, kept = set(outputs), []
         for node in reversed(nodes):
-            if node.output in used:
+            if node.output in used or overwrites(node.primitive):
                 used.update(node.operands)
                 used.add(node.callee)
                 kept.append(node)
-            elif node.primitive.startswith(WRITERS):
-                raise ConversionError(
-                    f"{node.name} writes to a value that it does not return, which a graph for inference cannot; "
-                    "assign the result instead of updating in place, and call set_train(False)")
         return kept[::-1]
 
 
@@ -157,7 +158,7 @@ def short_name(name: str) -> str:
 
 def ascii_name(name: str) -> str:
     """The name with everything but ASCII letters, digits, dot, underscore and minus replaced by `_`."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in name)
+    return _NOT_NAMING.sub("_", name)
 
 
 def unique_name(wanted: str, taken: Iterable[str]) -> str:

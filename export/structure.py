@@ -85,6 +85,17 @@ def _append(builder: Builder, node: Node, operands: list[Any]) -> Any:
     return (*operands[0], operands[1])
 
 
+def _set_item(builder: Builder, node: Node, operands: list[Any]) -> Any:
+    items, index, item = operands
+    if isinstance(index, Value):
+        raise ConversionError(
+            f"{node.name} sets an item of a list whose number is computed at run time; stack the items to a tensor")
+    if not isinstance(items, tuple) or not -len(items) <= index < len(items):
+        raise ConversionError(f"{node.name} sets item {index} of {type(items).__name__}, which is no such list")
+    index %= len(items)
+    return (*items[:index], item, *items[index + 1:])
+
+
 STRUCTURE = {
     "MakeTuple": lambda builder, node, operands: tuple(operands),
     "make_list": lambda builder, node, operands: tuple(operands),
@@ -92,6 +103,10 @@ STRUCTURE = {
     "TupleGetItem": _get_item,
     "list_getitem": _get_item,
     "ListAppend": _append,
+    "tuple_setitem": _set_item,
+    "list_setitem": _set_item,
+    "Load": lambda builder, node, operands: operands[0],
+    **dict.fromkeys(("Assign", "AssignAdd", "AssignSub"), lambda builder, node, operands: operands[1]),
     "Partial": _partial,
     "Switch": _switch,
     "switch_layer": _switch_layer,

@@ -1,0 +1,388 @@
+"""Cells with conditions and loops that are decided at run time, one form each."""
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+
+class EarlyReturn(nn.Cell):
+    def construct(self, x):
+        if x.sum() > 0:
+            return x * 2.0
+        return x - 1.0
+
+
+class Assigned(nn.Cell):
+    def construct(self, x, y):
+        if x.sum() > y.sum():
+            z = x * y
+        else:
+            z = y - 1.0
+        return z + x
+
+
+class WithoutElse(nn.Cell):
+    def construct(self, x):
+        if x.sum() > 0:
+            x = x * 2.0
+        return x + 1.0
+
+
+class Elif(nn.Cell):
+    def construct(self, x):
+        total = x.sum()
+        if total > 3:
+            y = x * 2.0
+        elif total > 0:
+            y = x * 3.0
+        else:
+            y = x * 4.0
+        return y + total
+
+
+class Nested(nn.Cell):
+    def construct(self, x):
+        total = x.sum()
+        if total > 0:
+            if x.max() > 1:
+                y = x * 2.0
+            else:
+                y = x + total
+        else:
+            if x.min() < -1:
+                return x
+            y = x * 4.0
+        return y + total
+
+
+class TupleOfBranches(nn.Cell):
+    def construct(self, x):
+        if x.sum() > 0:
+            first, second = x * 2.0, x[0]
+        else:
+            first, second = x, x[1]
+        return first, second
+
+
+class DifferentConstants(nn.Cell):
+    def construct(self, x):
+        factor = 1
+        if x.sum() > 0:
+            factor = 3
+        return x * factor
+
+
+class ConstantsThatMeet(nn.Cell):
+    """Numbers that differ by condition and are computed with later."""
+
+    def construct(self, x):
+        scale = 0.0
+        for threshold in range(3):
+            if x.max() > threshold:
+                scale = scale + threshold * 0.5
+        return x * scale
+
+
+class ConditionalExpression(nn.Cell):
+    def construct(self, x):
+        return x * 2.0 if x.sum() > 0 else x + 1.0
+
+
+class BoolInput(nn.Cell):
+    def construct(self, x, flag):
+        if flag:
+            return x * 2.0
+        return x
+
+
+class IntegerCondition(nn.Cell):
+    def construct(self, x, n):
+        if n:
+            return x * 2.0
+        return x
+
+
+class OneElementCondition(nn.Cell):
+    def construct(self, x):
+        if x[:1, 0] > 0:
+            return x * 2.0
+        return x
+
+
+class And(nn.Cell):
+    def construct(self, x):
+        if x.sum() > 0 and x.max() < 2:
+            return x * 2.0
+        return x
+
+
+class NotOr(nn.Cell):
+    def construct(self, x):
+        if not (x.sum() > 0 or x.max() > 1):
+            return x * 2.0
+        return x
+
+
+class ChosenFunctions(nn.Cell):
+    def construct(self, x):
+        def double(y):
+            return y * 2
+
+        def increase(y):
+            return y + 1
+
+        function = double
+        if x.sum() > 0:
+            function = increase
+        return function(x) + function(x * 3)
+
+
+class ChosenCells(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Dense(4, 4)
+        self.parts = (nn.ReLU(), nn.Sigmoid(), self.dense)
+
+    def construct(self, x, n):
+        return self.parts[n](x)
+
+
+class While(nn.Cell):
+    def construct(self, x):
+        while x.sum() < 10.0:
+            x = x + 1.0
+        return x
+
+
+class CountedWhile(nn.Cell):
+    """A Python number that a loop makes a run-time value."""
+
+    def construct(self, x):
+        count = 0
+        while x.sum() < 10.0:
+            x = x + 1.0
+            count = count + 1
+        return x * count
+
+
+class Break(nn.Cell):
+    def construct(self, x, n):
+        i = n * 0
+        while i < n:
+            x = x + 1.0
+            if x.sum() > 20:
+                break
+            i = i + 1
+        return x + i
+
+
+class Continue(nn.Cell):
+    def construct(self, x, n):
+        i = n * 0
+        while i < n:
+            i = i + 1
+            if x.sum() > 5:
+                x = x - 3.0
+                continue
+            x = x + i
+        return x
+
+
+class ReturnFromLoop(nn.Cell):
+    def construct(self, x, n):
+        i = n * 0
+        while i < n:
+            x = x + 1.0
+            if x.max() > 4:
+                return x * 100.0
+            i = i + 1
+        return x
+
+
+class NestedLoops(nn.Cell):
+    def construct(self, x, n):
+        i = n * 0
+        while i < n:
+            j = n * 0
+            while j < i:
+                x = x + j
+                j = j + 1
+            i = i + 1
+        return x
+
+
+class BreakOfInnerLoop(nn.Cell):
+    def construct(self, x, n):
+        i = n * 0
+        while i < n:
+            j = n * 0
+            while j < n:
+                x = x + 0.5
+                if x.sum() > 3 * i:
+                    break
+                j = j + 1
+            if x.max() > 6:
+                break
+            i = i + 1
+        return x * (i + 1)
+
+
+class SwappedInLoop(nn.Cell):
+    def construct(self, n):
+        a, b, i = n * 0, n * 0 + 1, n * 0
+        while i < n:
+            a, b = b, a + b
+            i = i + 1
+        return a
+
+
+class TupleOfLoop(nn.Cell):
+    def construct(self, x, n):
+        pair = (x, x * 2.0)
+        i = n * 0
+        while i < n:
+            pair = (pair[1], pair[0] + pair[1])
+            i = i + 1
+        return pair
+
+
+class DictionaryInLoop(nn.Cell):
+    def construct(self, x, n):
+        state = {"x": x, "i": n * 0}
+        while state["i"] < n:
+            state["x"] = state["x"] + 1
+            state["i"] = state["i"] + 1
+        return state["x"]
+
+
+class Captures(nn.Cell):
+    """A loop with a condition inside, over weights and values from outside."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = Parameter(Tensor(np.array([0.5, 1.0, 0.25, 0.75], np.float32)))
+        self.dense = nn.Dense(4, 4)
+
+    def construct(self, x, n):
+        scale, i = ops.exp(x) * 0.1, n * 0
+        while i < n:
+            x = x + scale * self.weight
+            if x.max() > 1:
+                x = self.dense(x) + scale
+            i = i + 1
+        return x
+
+
+class SharedWeights(nn.Cell):
+    """A large weight that the main graph and two branches in a loop read."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Dense(40, 40)
+
+    def construct(self, x, n):
+        x, i = self.dense(x), n * 0
+        while i < n:
+            if x.max() > 1:
+                x = ops.tanh(self.dense(x))
+            else:
+                x = ops.relu(self.dense(x)) + 0.5
+            i = i + 1
+        return x
+
+
+class ForWithBreak(nn.Cell):
+    def construct(self, x):
+        for i in range(5):
+            if x.sum() > 10:
+                break
+            x = x + i
+        return x
+
+
+class ForWithContinue(nn.Cell):
+    """Branches that meet again in each round: written out separately, they would be 2**12."""
+
+    def construct(self, x):
+        for i in range(12):
+            if x.sum() > 10:
+                continue
+            x = x + i * 0.5
+        return x
+
+
+class ForOverRows(nn.Cell):
+    def construct(self, x):
+        y = x[0]
+        for row in x:
+            if row.sum() > 0:
+                y = y + row
+        return y
+
+
+class KnownRounds(nn.Cell):
+    """The compiler leaves a loop on a constant tensor; its rounds are known."""
+
+    def __init__(self, rounds: int):
+        super().__init__()
+        self.rounds = rounds
+
+    def construct(self, x):
+        i = Tensor(0)
+        while i < self.rounds:
+            x = x * 0.5 + i
+            i = i + 1
+        return x
+
+
+class ConditionAfterLoop(nn.Cell):
+    def construct(self, x, n):
+        i = n * 0
+        while i < n:
+            x = x + 1.0
+            i = i + 1
+        if x.sum() > 5:
+            return x * i
+        return x - i
+
+
+class WhileLoop(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.loop = ops.WhileLoop()
+
+    def construct(self, x):
+        return self.loop(_is_small, _grow, x)
+
+
+class Scan(nn.Cell):
+    def __init__(self, unrolled: bool):
+        super().__init__()
+        self.loop, self.unrolled = ops.Scan(), unrolled
+
+    def construct(self, x):
+        return self.loop(_scan, x[0], [x[0], x[1], x[2]], 3, self.unrolled)
+
+
+class ForILoop(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.loop = ops.ForiLoop()
+
+    def construct(self, x):
+        return self.loop(0, 4, _add_index, x, False)
+
+
+def _is_small(x):
+    return x.sum() < 10
+
+
+def _grow(x):
+    return x + 1.0
+
+
+def _scan(carry, element):
+    return carry + element, carry * element
+
+
+def _add_index(i, x):
+    return x + i

@@ -152,7 +152,7 @@ def convert_mutated(folder: Path, seeds: range) -> list[list]:
 def print_table(records: list[list]) -> None:
     outcomes = sorted({record[3] for record in records})
     counts = Counter((record[2], record[3]) for record in records)
-    print("\n| mutation | " + " | ".join(outcomes) + " |\n|---" * 1 + "|---" * len(outcomes) + "|")
+    print("\n| mutation | " + " | ".join(outcomes) + " |\n|---" + "|---" * len(outcomes) + "|")
     for kind in sorted({record[2] for record in records}):
         print(f"| {kind} | " + " | ".join(str(counts[kind, outcome]) for outcome in outcomes) + " |")
 

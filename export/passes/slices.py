@@ -36,6 +36,8 @@ def _join(graph: OnnxGraph, x: str, axis: int, slices: dict[int, Operator]) -> b
     sizes = [graph.shape(slices[start].outputs[0])[axis] for start in starts]
     if starts != [0, *np.cumsum(sizes)[:-1]] or sum(sizes) != graph.shape(x)[axis]:
         return False
+    if any(operator.inputs[0] != x for operator in slices.values()):  # x itself has just become part of a Split.
+        return False
     first = next(operator for operator in graph.operators if operator in slices.values())
     name = graph.unique(f"{first.name}.Split")
     names = [f"{name}.{index}" for index in range(len(sizes))]

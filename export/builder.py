@@ -67,6 +67,8 @@ class Builder:
             ConversionError: ONNX refuses the operator for these inputs, or the operator set has not got it.
         """
         attributes = {name: value for name, value in attributes.items() if value is not None}
+        while inputs and inputs[-1] is None:  # ONNX Runtime has no fast form of a Conv whose bias has an empty name.
+            inputs = inputs[:-1]
         lowering = find_lowering(operator, inputs, self.opset)
         if lowering is not None:
             return lowering(self, *inputs, **attributes)

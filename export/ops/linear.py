@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from msnoah.errors import ConversionError
 from msnoah.export.ops.arithmetic import cast, promote
 from msnoah.export.ops.shape import reshape
 from msnoah.export.ops.table import Const, handles
@@ -96,3 +97,17 @@ def transposed_matmul(
     """The product of a transposed x, transposed again."""
     product = matmul(g, g.op("Transpose", x, perm=list(perm_in)), y, transpose_a, transpose_b)
     return g.op("Transpose", product, perm=list(perm_out))
+
+
+@handles("WeightQuantBatchMatmul")
+def matmul_of_integer_weights(
+    g, x, weight, antiquant_scale, antiquant_offset=None, quant_scale: Const = None, quant_offset: Const = None,
+    bias=None, transpose_x: Const = False, transpose_weight: Const = False, antiquant_group_size: Const = 0,
+):
+    """x ((weight + offset) scale) + bias, weight (K, N) of integers, scale and offset (N,)"""
+    if antiquant_group_size or quant_scale is not None or quant_offset is not None:
+        raise ConversionError(f"{g.scope}: integer weights scaled by groups, or a quantised result; scale by column")
+    weight = cast(g, transpose_last(g, weight) if transpose_weight else weight, x.dtype)
+    weight = weight if antiquant_offset is None else g.op("Add", weight, antiquant_offset)
+    product = matmul(g, x, g.op("Mul", weight, antiquant_scale), transpose_x)
+    return product if bias is None else g.op("Add", product, bias)

@@ -61,6 +61,12 @@ def _cofactors(g, x, size: int):
     return g.op("Mul", g.op("Det", minors), signs.astype(x.dtype))
 
 
+@handles("MatrixSolve")
+def solve(g, x, right, *, adjoint: Const = False):
+    """y with x y = right, or x^T y = right."""
+    return g.op("MatMul", inverse_or_adjoint(g, x, adjoint=adjoint), right)
+
+
 @handles("MatrixPower")
 def power(g, x, *, n: Const):
     if n == 0:

@@ -4,6 +4,7 @@ import numpy as np
 from onnx import TensorProto
 
 from msnoah.errors import ConversionError
+from msnoah.export.ops.arithmetic import cast
 from msnoah.export.ops.table import Const, as_tuple, handles
 
 
@@ -32,6 +33,7 @@ def crop_and_resize(
     """x (B, H, W, C), boxes (N, 4) as shares (y1, x1, y2, x2), image (N,) -> (N, *crop_size, C)"""
     if method not in ("bilinear", "nearest"):
         raise ConversionError(f"{g.scope}: CropAndResize with method {method}; use bilinear or nearest")
+    x = cast(g, x, np.dtype(np.float32))
     (batch, height, width, channels), (crop_height, crop_width) = x.shape, as_tuple(crop_size)
     flat = g.op("Reshape", x, g.ints(batch * height * width, channels))
     first = g.op("Mul", g.op("Cast", image, to=TensorProto.INT64), np.array(height * width))

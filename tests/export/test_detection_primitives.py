@@ -15,6 +15,7 @@ scored = np.array(
 )
 crops = np.array([[0.1, 0.1, 0.8, 0.9], [0, 0, 1, 1], [0.9, 0.8, 0.2, -0.3]], np.float32)
 regions = np.array([[0, 1, 1, 5, 6], [1, 0, 0, 3, 2], [0, -1, 2, 9, 9]], np.float32)
+pixels = np.arange(2 * 8 * 7, dtype=np.uint8).reshape(2, 8, 7, 1)
 many = np.concatenate([np.abs(normal(20, 2)) * 5, 8 + np.abs(normal(20, 2)) * 5, normal(20, 1)], 1)
 
 
@@ -38,9 +39,10 @@ CASES = [
     ],
     *[
         case(
-            "CropAndResize", ops.CropAndResize(method, 0.5), normal(2, 8, 7, 3), crops, np.array([0, 1, 0], np.int32),
+            "CropAndResize", ops.CropAndResize(method, 0.5), source, crops, np.array([0, 1, 0], np.int32),
             constants=(size,),
         )
+        for source in (normal(2, 8, 7, 3), pixels)
         for method in ("bilinear", "nearest")
         for size in ((4, 3), (1, 5))
     ],

@@ -25,6 +25,7 @@ CASES = [
         case("MatrixInverseExt", mint.inverse, matrix, reference=np.linalg.inv)
         for matrix in (regular, regular[:1, :1, :1])
     ],
+    *[case("MatrixSolve", ops.MatrixSolve(flag), regular, normal(2, 3, 2)) for flag in (False, True)],
     *[case("MatrixPower", ops.MatrixPower(n), regular) for n in (5, 1, 0, -2)],
     *[case("Cdist", primitives.Cdist(p), x, y) for p in (2.0, 1.0, 3.0, 0.0, float("inf"))],
     *[case("Pdist", ops.pdist, normal(5, 4), constants=(p,)) for p in (2.0, 1.0, 3.0, 0.0, float("inf"))],

@@ -11,12 +11,19 @@ image = normal(2, 4, 7, 6)
 tokens = normal(2, 5, 8)
 matrix, vector = normal(3, 4), normal(4)
 blocks = normal(2, 3, 4), normal(2, 4, 5)
+HALF = 2e-3
+"""Tolerance of primitives that take nothing wider than float16."""
 
 
 def einsum(equation: str, *inputs) -> Case:
     return case(
         "Einsum", ops.Einsum(equation), *inputs, cell=ApplyToTuple,
         reference=lambda *x: np.einsum(equation, *x).reshape(np.einsum(equation, *x).shape or (1,)))
+
+
+def dequantized_product(x, weight, scale, offset):
+    wide = (weight.T.astype(np.float32) + offset) * scale
+    return (x.astype(np.float32) @ wide).astype(np.float16)
 
 
 def transposed_product(x, y):
@@ -80,7 +87,17 @@ CASES = [
         normal(2, 4, 5).astype(np.float16),
         constants=((1, 0, 2), (1, 0, 2)),
         reference=transposed_product,
-        tolerance=1e-3,  # It takes nothing wider than float16.
+        tolerance=HALF,
+    ),
+    case(
+        "WeightQuantBatchMatmul",
+        primitives.WeightQuantBatchMatmul(False, True, 0),
+        normal(3, 4).astype(np.float16),
+        np.arange(-10, 10, dtype=np.int8).reshape(5, 4),
+        normal(5).astype(np.float16),
+        normal(5).astype(np.float16),
+        reference=dequantized_product,
+        tolerance=HALF,
     ),
 ]
 

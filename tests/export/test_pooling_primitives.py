@@ -22,6 +22,11 @@ def places(indices, shape):
     return np.broadcast_to(np.array(indices), shape).copy()
 
 
+def shares(*shape):
+    """From 0 to 1, the random part of fractional pooling."""
+    return np.abs(np.modf(normal(*shape))[0])
+
+
 def adaptive_average(x, *target):
     for axis, out in enumerate(target, x.ndim - len(target)):
         size = x.shape[axis]
@@ -115,6 +120,15 @@ CASES = [
         case("AdaptiveMaxPool3D", nn.AdaptiveMaxPool3d(size, return_indices=True), volume)
         for size in ((2, 4, 3), (5, 3, 7))
     ],
+    case(
+        "FractionalMaxPoolWithFixedKsize",
+        nn.FractionalMaxPool2d((2, 3), (4, 3), return_indices=True, _random_samples=Tensor(shares(2, 4, 2))), image
+    ),
+    case(
+        "FractionalMaxPool3DWithFixedKsize",
+        nn.FractionalMaxPool3d((2, 3, 2), (3, 1, 4), return_indices=True, _random_samples=Tensor(shares(1, 3, 3))),
+        volume,
+    ),
     case("MaxUnpool2D", nn.MaxUnpool2d(2), normal(2, 2, 2, 2), places([[0, 3], [9, 15]], (2, 2, 2, 2))),
     case("MaxUnpool2D", nn.MaxUnpool1d(3), normal(2, 4, 3), places([0, 4, 8], (2, 4, 3))),
     case("MaxUnpool3D", nn.MaxUnpool3d(2), normal(1, 3, 1, 2, 2), places([[[0, 3], [9, 30]]], (1, 3, 1, 2, 2))),

@@ -75,6 +75,7 @@ class Builder:
         try:
             inputs, attributes = respell(operator, inputs, attributes, self.opset)
             check_types(operator, inputs, self.opset)
+            check_indices(operator, inputs, attributes)
         except ConversionError as error:
             where = ".".join(part for part in (self.scope, self._primitive) if part)
             raise ConversionError(f"{where or 'the graph'}: {error}") from None
@@ -180,6 +181,15 @@ class Builder:
                 f"{self.scope}: ONNX refuses {node.op_type}: "
                 f"{' '.join(str(error).split())}") from None
         return [read_type_proto(inferred[name], node) for name in node.output]
+
+
+def check_indices(operator: str, inputs: Sequence[Tensor | None], attributes: dict[str, Any]) -> None:
+    """ConversionError if known indices lie outside of their axis, which ONNX notices only when it runs."""
+    if operator not in ("Gather", "GatherElements") or not isinstance(inputs[1], np.ndarray) or not inputs[1].size:
+        return
+    low, high, size = inputs[1].min(), inputs[1].max(), inputs[0].shape[attributes.get("axis", 0)]
+    if not -size <= low <= high < size:
+        raise ConversionError(f"{operator} takes indices {low} to {high} of an axis of size {size}")
 
 
 def formal_name(schema, index: int) -> str:

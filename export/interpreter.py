@@ -77,7 +77,7 @@ class Interpreter:
         handle = STRUCTURE.get(node.primitive) or HANDLERS[node.primitive]
         try:
             result = handle(self.builder, node, self.memory.read_operands(node, operands))
-        except (TypeError, ValueError, IndexError, KeyError, AttributeError, OverflowError, MemoryError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, MemoryError) as error:
             raise ConversionError(
                 f"{node.name}: {node.primitive} has operands that no ONNX form is known for "
                 f"({' '.join(str(error).split())})") from error

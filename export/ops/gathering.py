@@ -128,3 +128,17 @@ def nonzero(g, x: Const):
 def nonzero_by_axis(g, x: Const):
     """Positions of a known tensor's elements that are not zero, one list for each axis."""
     return tuple(positions.astype(np.int64) for positions in np.nonzero(x))
+
+
+@handles("Unique")
+def unique(g, x: Const):
+    """The different elements of a known tensor as they first occur, and each element's place among them."""
+    _, first, inverse = np.unique(x, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return x.reshape(-1)[first[order]], np.argsort(order)[inverse].reshape(x.shape).astype(g.type[1].dtype)
+
+
+@handles("Unique2")
+def unique_sorted(g, x: Const, sorted: Const = True, return_inverse: Const = False, return_counts: Const = False):
+    values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    return values, inverse.reshape(x.shape).astype(np.int64), counts.astype(np.int64)

@@ -60,6 +60,11 @@ CASES = [
         "NonZeroExt Add", PlusConstant(FirstOutput(primitives.NonZeroExt()), Tensor(mask)), np.ones(3, np.int64),
         reference=lambda x: x + np.flatnonzero(mask),
     ),
+    case("Unique Add", PlusConstant(FirstOutput(ops.Unique()), Tensor([3, 1, 3, 2])), np.zeros(3, np.int64)),
+    case(
+        "Unique2 Add", PlusConstant(FirstOutput(primitives.Unique2()), Tensor([3, 1, 3, 2])), np.zeros(3, np.int64),
+        reference=lambda x: x + np.arange(1, 4),
+    ),
     # --- ordering
     *[case("TopK", ops.TopK(), numbers, constants=(2,)) for numbers in (x34, x34.astype(np.float16), columns.T)],
     case(

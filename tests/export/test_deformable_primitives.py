@@ -35,8 +35,9 @@ def attend(value, locations, weights):
 def deformed(channels: int, kernel, stride, padding, dilation, groups: int, rows: int, columns: int) -> Case:
     weight = normal(3, channels, *kernel)
     offsets = normal(2, 3 * groups * kernel[0] * kernel[1], rows, columns)
-    constants = (kernel, (1, 1, *stride), padding, None, (1, 1, *dilation), 1, groups)
-    return case("DeformableOffsets", ops.deformable_conv2d, normal(2, channels, 6, 5), weight, offsets, constants=constants)
+    return case(
+        "DeformableOffsets", ops.deformable_conv2d, normal(2, channels, 6, 5), weight, offsets,
+        constants=(kernel, (1, 1, *stride), padding, None, (1, 1, *dilation), 1, groups))
 
 
 CASES = [

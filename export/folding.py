@@ -1,11 +1,13 @@
 """ONNX operators on known tensors, computed at conversion."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from onnx import helper
 
+from msnoah.errors import ConversionError
 from msnoah.export.mapped_file import drop_pages
 
 
@@ -15,6 +17,8 @@ def fold(operator: str, inputs, outputs: int, attributes: dict[str, Any], opset:
     What is frequent on weights is numpy's, where a transposed or reshaped weight is a view of the weight; the rest is
     ONNX's reference implementation.
     """
+    if operator in GROWING:
+        check_size(GROWING[operator](*inputs))
     compute = _find_numpy_form(operator, inputs)
     if compute is None:
         return _evaluate(operator, inputs, outputs, attributes, opset)
@@ -23,6 +27,13 @@ def fold(operator: str, inputs, outputs: int, attributes: dict[str, Any], opset:
     for tensor in () if operator in REARRANGING else inputs:
         drop_pages(tensor)
     return (result,)
+
+
+def check_size(shape: Iterable[int]) -> None:
+    """ConversionError if a constant of this shape would not fit in memory: a file of a few bytes may ask for one."""
+    size = math.prod(int(length) for length in shape)
+    if size > MAX_ELEMENTS:
+        raise ConversionError(f"a constant of {size} elements is asked for; at most {MAX_ELEMENTS} can be converted")
 
 
 def _find_numpy_form(operator: str, inputs) -> Callable[..., np.ndarray] | None:
@@ -65,6 +76,17 @@ FLOAT_REDUCTIONS = {
     "ReduceSum": lambda x, axes=None, keepdims=1: x.sum(_as_axes(axes), keepdims=bool(keepdims)),
     "ReduceMean": lambda x, axes=None, keepdims=1: x.mean(_as_axes(axes), keepdims=bool(keepdims)),
 }
+
+
+GROWING = {
+    "ConstantOfShape": lambda shape: shape,
+    "Expand": lambda x, shape: shape,
+    "Range": lambda start, limit, delta: [max(0, (limit - start) / delta)],
+    "Tile": lambda x, repeats: [x.size, *repeats],
+}
+"""The size of a result that may be much larger than what it is made of."""
+
+MAX_ELEMENTS = 2**30
 
 
 def _evaluate(operator: str, inputs, outputs: int, attributes: dict[str, Any], opset: int) -> tuple[np.ndarray, ...]:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from msnoah.errors import ConversionError
+from msnoah.export.folding import check_size
 from msnoah.export.graph import Value
 from msnoah.export.ops.arithmetic import cast
 from msnoah.export.ops.shape import reshape
@@ -36,6 +37,7 @@ def new_zeros(g, x, shape: Const, dtype: Const = None):
 
 @handles("NewOnes")
 def new_ones(g, x, shape: Const, dtype: Const = None):
+    check_size(as_tuple(shape))
     return np.ones(as_tuple(shape), g.type.dtype)
 
 
@@ -56,22 +58,26 @@ def fill_like(g, x, value, dtype: Const = None):
 
 @handles("Eye")
 def eye(g, rows: Const, columns: Const, dtype: Const):
+    check_size((rows, columns))
     return np.eye(rows, columns, dtype=g.type.dtype)
 
 
 @handles("LinSpace", "LinSpaceExt")
 def linspace(g, start: Const, end: Const, count: Const, dtype: Const = None):
+    check_size([int(count)])
     numbers = np.linspace(start, end, int(count), axis=-1)
     return numbers.astype(g.type.dtype)
 
 
 @handles("LogSpace")
 def logspace(g, start: Const, end: Const, *, steps: Const, base: Const):
+    check_size([steps])
     return np.logspace(start, end, steps, base=base).astype(g.type.dtype)
 
 
 @handles("TrilIndices")
 def lower_triangle_indices(g, *, row: Const, col: Const, offset: Const = 0):
+    check_size((row, col))
     return np.stack(np.tril_indices(row, offset, col)).astype(g.type.dtype)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from msnoah.errors import ConversionError
 from msnoah.export import folding
 from msnoah.export.folding import fold
 
@@ -34,6 +35,20 @@ def test_numpy_agrees_with_the_reference(operator, inputs, attributes):
     found, = fold(operator, inputs, 1, attributes, 17)
     assert found.dtype == expected.dtype and found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=1e-3 if found.dtype == np.float16 else 1e-6)
+
+
+@pytest.mark.parametrize(
+    "operator,inputs",
+    [
+        ("Expand", (TWO, np.array([2**20, 2**20]))),
+        ("Tile", (X, np.array([2**62, 2**62, 4]))),
+        ("ConstantOfShape", (np.array([2**40]),)),
+        ("Range", (np.array(0.0), np.array(1.0), np.array(1e-12))),
+    ],
+)
+def test_what_does_not_fit_in_memory_is_refused(operator, inputs):
+    with pytest.raises(ConversionError, match="a constant of .* elements"):
+        fold(operator, inputs, 1, {}, 17)
 
 
 def test_every_numpy_form_has_a_case():

@@ -18,13 +18,13 @@ RANK = {"MatMul": 2, "LayerNormalization": 1}
 
 
 class Layer:
-    """x W + b, in float64.
+    """x W + b, each product computed in float64 and rounded once.
 
     Attributes:
         operator: the convolution, product or normalisation.
         addition: the Add behind a product that is its bias, or None.
         weight: (groups, out, in, kernel) for Conv, (groups, in, out, kernel) for the others; None until it is changed.
-        bias: (groups * out,); None stands for zeros.
+        bias: float64 (groups * out,); None stands for zeros.
     """
 
     def __init__(self, graph: OnnxGraph, operator: Operator, addition: Operator | None = None):
@@ -41,18 +41,18 @@ class Layer:
     def change_outputs(self, scale: np.ndarray, shift: np.ndarray) -> None:
         """Scales and shifts the result, (C,) each."""
         if np.any(scale != 1):
-            weight = self._read_weight()
-            self.weight = weight * _along(scale, weight, self.out_axis)
+            self._scale_weight(scale, self.out_axis)
         if self.bias is not None or shift.any():
             self.bias = shift + scale * (0 if self.bias is None else self.bias)
 
     def change_inputs(self, scale: np.ndarray, shift: np.ndarray) -> None:
         """Scales and shifts what it reads, (C,) each."""
-        inputs, weight = 3 - self.out_axis, self._read_weight()
+        inputs = 3 - self.out_axis
         if shift.any():
+            weight = self._read_weight()
             added = (weight * _along(shift, weight, inputs)).sum((inputs, 3)).reshape(-1)
             self.bias = added if self.bias is None else self.bias + added
-        self.weight = weight * _along(scale, weight, inputs)
+        self._scale_weight(scale, inputs)
 
     def write(self) -> None:
         """Writes weight and bias back into the graph; a product must have an Add for a bias."""
@@ -70,10 +70,17 @@ class Layer:
             inputs[2:] = [graph.add_constant(f"{operator.name}.bias", bias)]
         graph.rewrite(operator, operator.op_type, inputs, operator.attributes)
 
+    def _scale_weight(self, scale: np.ndarray, axis: int) -> None:
+        weight = self._read_weight()
+        # Without a copy of all weights in float64, which would take twice their room.
+        result = np.empty(weight.shape, weight.dtype)
+        self.weight = np.multiply(
+            weight, _along(scale, weight, axis), out=result, dtype=np.float64, casting="same_kind")
+
     def _read_weight(self) -> np.ndarray:
         if self.weight is not None:
             return self.weight
-        weight = self.graph.constants[self.operator.inputs[1]].astype(np.float64)
+        weight = self.graph.constants[self.operator.inputs[1]]
         if self.operator.op_type == "MatMul":
             return weight[None, :, :, None]
         groups = weight.size if weight.ndim == 1 else self.operator.attributes.get("group", 1)
@@ -83,7 +90,7 @@ class Layer:
         old = self.graph.constants[name]
         drop_pages(old)  # Else memory holds the weights of the file beside the new ones.
         wanted = name if name.endswith(".folded") else f"{name}.folded"
-        return self.graph.add_constant(wanted, np.ascontiguousarray(array.reshape(old.shape).astype(old.dtype)))
+        return self.graph.add_constant(wanted, np.ascontiguousarray(array.reshape(old.shape).astype(old.dtype, copy=False)))
 
 
 def read_layer(graph: OnnxGraph, operator: Operator | None) -> Layer | None:

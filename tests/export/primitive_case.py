@@ -62,7 +62,8 @@ def flatten(result) -> list[np.ndarray]:
 
 def check_case(case_: Case, folder) -> None:
     cell = export(case_, folder / "net.mindir")
-    check_catalog(case_, find_operators(folder / "net.mindir", opset=case_.opset))
+    if case_.primitives:
+        check_catalog(case_, find_operators(folder / "net.mindir", opset=case_.opset))
     session = onnxruntime.InferenceSession(mindir_to_onnx(folder / "net.mindir", opset=case_.opset).SerializeToString())
     outputs = session.run(None, {info.name: x for info, x in zip(session.get_inputs(), case_.inputs, strict=True)})
     expected = flatten(case_.reference(*case_.inputs) if case_.reference else cell(*[Tensor(x) for x in case_.inputs]))

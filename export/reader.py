@@ -24,6 +24,8 @@ MONAD_TYPES = {"UMonadType", "IOMonadType"}
 def read_mindir(source: str | Path | bytes) -> Program:
     """Reads a MindIR file, or its bytes, with static shapes.
 
+    The weights are views of the file: while the program is in use, nothing may write to the file.
+
     Raises:
         ConversionError: the file cannot be read (see `MindirFile`), refers to what it does not hold, has run-time
             shapes, or writes to its parameters.

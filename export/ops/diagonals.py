@@ -13,6 +13,8 @@ from msnoah.export.ops.table import Const, as_tuple, handles
 
 def _keep(g, x, mask: np.ndarray):
     """x where a known mask is true, zero elsewhere: also where x is infinite, unlike a product."""
+    if x.dtype == bool:
+        return g.op("And", x, mask)
     return g.op("Where", mask, x, np.zeros((), x.dtype))
 
 

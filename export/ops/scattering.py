@@ -28,9 +28,17 @@ def assign_window(g, x, windows: list[tuple[int, int]], updates, axis: int = 0):
 def scatter_nd(g, x, indices, updates, reduction: str = "none"):
     """x with updates at indices (..., depth), by ONNX's ScatterND; equal indices are reduced together."""
     indices = cast(g, indices, np.dtype(np.int64))
+    if reduction == "none":
+        return g.op("ScatterND", x, indices, updates)
     if reduction in ("max", "min") and g.opset < 18:
         return _scatter_extremes(g, x, indices, updates, reduction)
-    return g.op("ScatterND", x, indices, updates, reduction=None if reduction == "none" else reduction)
+    return _reduce(g, "ScatterND", x, indices, updates, reduction=reduction)
+
+
+def _reduce(g, operator: str, x, indices, updates, **attributes):
+    # ONNX Runtime moves float16 but does not add it up.
+    wide = np.dtype(np.float32) if x.dtype == np.float16 else x.dtype
+    return cast(g, g.op(operator, cast(g, x, wide), indices, cast(g, updates, wide), **attributes), x.dtype)
 
 
 def _scatter_extremes(g, x, indices, updates, reduction: str):
@@ -115,8 +123,9 @@ def scatter_new(g, indices, updates, shape: Const):
 def scatter_elements(g, x, axis: int, indices, updates, reduction: str = "none"):
     """x with updates at indices along an axis. Updates may be larger than the indices: their first elements count."""
     updates = slice_axes(g, updates, {a: (0, size, 1) for a, size in enumerate(indices.shape)})
-    reduction = None if reduction == "none" else reduction
-    return g.op("ScatterElements", x, as_index(g, indices), updates, axis=axis, reduction=reduction)
+    if reduction == "none":
+        return g.op("ScatterElements", x, as_index(g, indices), updates, axis=axis)
+    return _reduce(g, "ScatterElements", x, as_index(g, indices), updates, axis=axis, reduction=reduction)
 
 
 @handles("TensorScatterElements")

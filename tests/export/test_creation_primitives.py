@@ -64,6 +64,7 @@ CASES = [
     *[case("Tril", ops.operations.Tril(diagonal), matrices) for diagonal in (-1, 1)],
     case("TrilExt", primitives.TrilExt(), matrices, constants=(-1,), reference=lambda x: np.tril(x, -1)),
     *[case("Triu", primitives.Triu(diagonal), matrices) for diagonal in (-1, 1)],
+    case("Triu", primitives.Triu(), labels > 1),
     *[case("MatrixBandPart", MatrixBandPart(), matrices, constants=sides) for sides in ((1, 0), (-1, 1), (0, -1))],
     case("Diag", ops.Diag(), normal(2, 3)),
     case("DiagPart", ops.DiagPart(), normal(2, 3, 2, 3)),

@@ -53,6 +53,7 @@ CASES = [
         for kind in ("Add", "Sub", "Mul", "Div", "Max", "Min")
     ],
     case("TensorScatterMax", ops.TensorScatterMax(), x34, rows, normal(2, 4)),
+    case("TensorScatterAdd", ops.TensorScatterAdd(), x34.astype(np.float16), rows, normal(2, 4).astype(np.float16)),
     *[
         case(f"TensorScatter{kind}", getattr(ops, f"TensorScatter{kind}")(), x34, points, positive(3), opset=18)
         for kind in ("Max", "Min")

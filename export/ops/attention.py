@@ -20,7 +20,7 @@ LEFT_CAUSAL, RIGHT_CAUSAL = 2, 3
 
 @handles("FlashAttentionScore")
 def flash_attention(
-    g, query, key, value, real_shift=None, drop_mask: Const = None, padding_mask: Const = None, attn_mask=None,
+    g, query, key, value, real_shift=None, drop_mask=None, padding_mask: Const = None, attn_mask=None,
     prefix: Const = None, actual_seq_qlen: Const = None, actual_seq_kvlen: Const = None, head_num: Const = 1,
     keep_prob: Const = 1.0, scale_value: Const = 1.0, pre_tokens: Const = None, next_tokens: Const = None,
     inner_precise: Const = 0, input_layout: Const = 0, sparse_mode: Const = 0,

@@ -92,18 +92,27 @@ def _window(g, x, shape, kernel, stride, pads, dilation):
     """x with a batch axis, and the window as ONNX takes it. Where the declared size is that of ceil_mode, the last
     window gets the padding that it needs: runtimes differ in what they make of ceil_mode."""
     rank = len(kernel)
-    dilation = dilation or (1,) * rank
+    sizes, dilation, first = x.shape[-rank:], dilation or (1,) * rank, _count_flat(x, kernel, pads)
     needed = [
         (out - 1) * s + d * (k - 1) + 1 - size - before
-        for out, s, d, k, size, before in zip(
-            shape[-rank:], stride, dilation, kernel, x.shape[-rank:], pads[:rank], strict=True)]
-    x = x if len(x.shape) > rank + 1 else reshape(g, x, (1, *x.shape))
-    attributes = {"kernel_shape": list(kernel), "strides": list(stride), "pads": list(pads)}
+        for out, s, d, k, size, before in zip(shape[-rank:], stride, dilation, kernel, sizes, pads[:rank], strict=True)]
+    x = reshape(g, x, (-1, x.shape[-rank - 1], *sizes[first:])) if first or len(x.shape) == rank + 1 else x
+    befores, afters, needed = pads[first:rank], pads[rank + first:], needed[first:]
+    attributes = {"kernel_shape": list(kernel[first:]), "strides": list(stride[first:]), "pads": [*befores, *afters]}
     if set(dilation) == {1}:
-        attributes["pads"] = [*pads[:rank], *map(max, pads[rank:], needed)]
+        attributes["pads"] = [*befores, *map(max, afters, needed)]
     else:   # A dilated window may need more padding than runtimes take.
-        attributes |= {"dilations": list(dilation), "ceil_mode": int(any(map(int.__gt__, needed, pads[rank:])))}
+        exceeds = any(map(int.__gt__, needed, afters))
+        attributes |= {"dilations": list(dilation[first:]), "ceil_mode": int(exceeds)}
     return x, attributes
+
+
+def _count_flat(x, kernel, pads) -> int:
+    """How many of three axes a pooling need not look at: MindSpore pools images as volumes of depth 1."""
+    rank, count = len(kernel), 0
+    while rank == 3 and count < 2 and x.shape[count - rank] == kernel[count] == 1 and not any(pads[count::rank]):
+        count += 1
+    return count
 
 
 def _check_layout(g, layout: str, kernel, stride) -> tuple:
@@ -168,7 +177,7 @@ def _average(g, x, kernel, stride, pads, count_padding: bool, divisor: int | Non
     y = g.op("AveragePool", batched, count_include_pad=int(bool(count_padding or divisor)), **attributes)
     if divisor:
         y = g.op("Mul", y, g.like(size / divisor, x))
-    elif count_padding and attributes["pads"] != list(pads):
+    elif count_padding and sum(attributes["pads"]) != sum(pads):
         counts = _window_sizes(x.shape[-rank:], shape[-rank:], kernel, stride, pads)
         y = g.op("Mul", y, (size / counts).astype(x.dtype))
     return reshape(g, y, shape)

@@ -140,5 +140,6 @@ def unique(g, x: Const):
 
 @handles("Unique2")
 def unique_sorted(g, x: Const, sorted: Const = True, return_inverse: Const = False, return_counts: Const = False):
+    """The different elements of a known tensor, each element's place among them, and how often each occurs."""
     values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return values, inverse.reshape(x.shape).astype(np.int64), counts.astype(np.int64)
+    return values, inverse.reshape(x.shape) if return_inverse else None, counts if return_counts else None

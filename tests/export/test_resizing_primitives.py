@@ -35,12 +35,12 @@ def cubic(distance, a=-0.75):
     return np.where(distance <= 1, near, a * (distance**3 - 5 * distance**2 + 8 * distance - 4))
 
 
-def bicubic(x, align_corners: bool):
+def bicubic(x, align_corners: bool, scales=(11 / 7, 5 / 6)):
     """Cubic convolution with a = -3/4; the border's element stands for those beyond it."""
-    for axis, target in ((2, 11), (3, 5)):
+    for axis, target, scale in ((2, 11, scales[0]), (3, 5, scales[1])):
         size = x.shape[axis]
         position = np.arange(target) * (size - 1) / (target - 1) if align_corners else (
-            (np.arange(target) + 0.5) * size / target - 0.5)
+            (np.arange(target) + 0.5) / scale - 0.5)
         low = np.floor(position).astype(int)
         columns = [
             np.moveaxis(np.take(x, np.clip(low + k, 0, size - 1), axis), axis, -1) * cubic(np.abs(position - low - k))
@@ -117,6 +117,10 @@ CASES = [
              reference=lambda x, flag=flag: bicubic(x, flag))
         for flag in (False, True)
     ],
+    case(
+        "UpsampleBicubic2D", primitives.UpsampleBicubic2D(), image, constants=(None, (1.6, 0.9), False),
+        reference=lambda x: bicubic(x, False, (1.6, 0.9)),
+    ),
 ]
 
 

@@ -1,9 +1,7 @@
 """Primitives of a program that nothing converts: all of them at once, with where they stand and what to do."""
 
 import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from msnoah.errors import ConversionError
 from msnoah.export.graph import Node, Program
@@ -18,21 +16,18 @@ class MissingPrimitive:
     Attributes:
         name: its MindIR name.
         count: nodes that use it.
-        first: scope and name of the first of them.
-        source: file and line that the first stands in; empty where MindIR does not say.
+        first: scope and name of the first of them; MindIR does not say where in the source it stands.
         nearest: the primitive of the most similar name that is handled; empty where none is similar.
     """
 
     name: str
     count: int
     first: str
-    source: str
     nearest: str
 
     def __str__(self) -> str:
-        place = f"first {self.first}" + (f" at {self.source}" if self.source else "")
         nearest = f"; {self.nearest} is known" if self.nearest else ""
-        return f"{self.name} ({self.count}, {place}{nearest})"
+        return f"{self.name} ({self.count}, first {self.first}{nearest})"
 
 
 def find_missing(program: Program) -> list[MissingPrimitive]:
@@ -51,15 +46,10 @@ def check_primitives(program: Program) -> None:
     if missing:
         plural = "s" * (len(missing) > 1)
         raise ConversionError(
-            f"no ONNX form is known for {len(missing)} primitive{plural}: {_join(missing)}; add one with "
+            f"no ONNX form is known for {len(missing)} primitive{plural}: {', '.join(map(str, missing))}; add one with "
             f"@handles(\"{missing[0].name}\") in a file for --handlers (docs/convert.md shows how)")
 
 
 def _describe(name: str, nodes: list[Node]) -> MissingPrimitive:
     nearest = difflib.get_close_matches(name, HANDLERS, 1, 0.8)
-    source = getattr(nodes[0], "source", "")
-    return MissingPrimitive(name, len(nodes), nodes[0].name, source, nearest[0] if nearest else "")
-
-
-def _join(items: Iterable[Any]) -> str:
-    return ", ".join(map(str, items))
+    return MissingPrimitive(name, len(nodes), nodes[0].name, nearest[0] if nearest else "")

@@ -1,19 +1,22 @@
 """Activations, softmax and gated units."""
 
-import math
-
-from msnoah.export.ops.arithmetic import in_result_type, register_unary
+from msnoah.export.ops.arithmetic import in_result_type, is_float, register_unary
 from msnoah.export.ops.reduction import reduce
 from msnoah.export.ops.table import Const, as_tuple, handles
 
 UNARY = {
-    "ReLU": "Relu", "InplaceReLU": "Relu", "Sigmoid": "Sigmoid", "InplaceSigmoid": "Sigmoid", "Tanh": "Tanh",
-    "InplaceTanh": "Tanh", "HSwish": "HardSwish", "Softplus": "Softplus", "Softsign": "Softsign", "SeLU": "Selu",
-    "SeLUExt": "Selu",
+    "Sigmoid": "Sigmoid", "InplaceSigmoid": "Sigmoid", "Tanh": "Tanh", "InplaceTanh": "Tanh", "HSwish": "HardSwish",
+    "Softplus": "Softplus", "Softsign": "Softsign", "SeLU": "Selu", "SeLUExt": "Selu",
 }
 """MindIR primitives that have an ONNX operator of the same meaning."""
 
 register_unary(UNARY)
+
+
+@handles("ReLU", "InplaceReLU")
+def relu(g, x):
+    """max(x, 0); ONNX Runtime's Relu does not take every kind of integer."""
+    return g.op("Relu", x) if is_float(x) else g.op("Max", x, g.like(0, x))
 
 
 @handles("ReLU6")
@@ -58,10 +61,7 @@ def celu(g, x, alpha: Const = 1.0):
 
 @handles("Mish", "MishExt")
 def mish(g, x):
-    """x tanh(log(1 + exp x))"""
-    if g.opset >= 18:
-        return g.op("Mish", x)
-    return g.op("Mul", x, g.op("Tanh", g.op("Softplus", x)))
+    return g.op("Mish", x)
 
 
 @handles("LogSigmoid")
@@ -119,20 +119,13 @@ def prelu(g, x, weight):
 
 
 def erf_gelu(g, x):
-    """x (1 + erf(x / sqrt 2)) / 2, in the order of operators that ONNX Runtime recognises and runs as one kernel."""
-    if g.opset >= 20:
-        return g.op("Gelu", x)
-    error = g.op("Erf", g.op("Div", x, g.like(math.sqrt(2), x)))
-    return g.op("Mul", g.op("Mul", x, g.op("Add", error, g.like(1, x))), g.like(0.5, x))
+    """x (1 + erf(x / sqrt 2)) / 2"""
+    return g.op("Gelu", x)
 
 
 def tanh_gelu(g, x):
-    """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, in the order that ONNX Runtime recognises as FastGelu."""
-    if g.opset >= 20:
-        return g.op("Gelu", x, approximate="tanh")
-    cube = g.op("Mul", g.op("Pow", x, g.like(3, x)), g.like(0.044715, x))
-    inner = g.op("Tanh", g.op("Mul", g.op("Add", x, cube), g.like(math.sqrt(2 / math.pi), x)))
-    return g.op("Mul", g.op("Mul", x, g.like(0.5, x)), g.op("Add", inner, g.like(1, x)))
+    """x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2"""
+    return g.op("Gelu", x, approximate="tanh")
 
 
 @handles("GeLU")

@@ -30,7 +30,7 @@ def deform(
     grid = g.op("Concat", _normalise(g, right, width), _normalise(g, down, height), axis=0)
     grid = g.op("Transpose", grid, perm=[1, 2, 3, 0])
     grouped = reshape(g, x, (batch * groups, channels // groups, height, width))
-    y = g.op("GridSample", grouped, grid, mode=_linear(g), padding_mode="zeros", align_corners=1)
+    y = g.op("GridSample", grouped, grid, mode="linear", padding_mode="zeros", align_corners=1)
     y = g.op("Mul", y, g.op("Transpose", factor, perm=[1, 0, 2, 3]))
     return reshape(g, y, (batch, channels, rows * tall, columns * wide))
 
@@ -47,10 +47,6 @@ def _normalise(g, positions, size: int):
     return g.op("Sub", g.op("Mul", positions, g.like(2 / (size - 1), positions)), g.like(1, positions))
 
 
-def _linear(g) -> str:
-    return "linear" if g.opset >= 20 else "bilinear"
-
-
 @handles("MultiScaleDeformableAttn")
 def attend_deformably(g, value, shapes: Const, starts: Const, locations, weights):
     """value (B, elements of all maps, N, D), shapes (maps, 2), locations (B, Q, N, maps, P, 2) from 0 to 1, weights
@@ -65,7 +61,7 @@ def attend_deformably(g, value, shapes: Const, starts: Const, locations, weights
     for index, (part, shape) in enumerate(zip(parts if maps > 1 else (parts,), sizes, strict=True)):
         image = reshape(g, g.op("Transpose", part, perm=[0, 2, 3, 1]), (batch * heads, size, *shape))
         grid = reshape(g, g.op("Gather", grids, np.array(index), axis=0), (batch * heads, queries, points, 2))
-        sampled.append(g.op("GridSample", image, grid, mode=_linear(g), padding_mode="zeros", align_corners=0))
+        sampled.append(g.op("GridSample", image, grid, mode="linear", padding_mode="zeros", align_corners=0))
     elements = reshape(g, g.op("Concat", *sampled, axis=3), (batch, heads, size, queries, maps * points))
     elements = g.op("Transpose", elements, perm=[0, 3, 1, 2, 4])   # (B, Q, N, D, maps P)
     columns = reshape(g, weights, (batch, queries, heads, maps * points, 1))

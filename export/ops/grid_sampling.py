@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from msnoah.errors import ConversionError
 from msnoah.export.ops.linear import transpose_last
 from msnoah.export.ops.shape import reshape
 from msnoah.export.ops.table import Const, as_tuple, handles
@@ -11,21 +10,15 @@ MODES = ("bilinear", "nearest")
 PADDINGS = ("zeros", "border", "reflection")
 """Interpolation and padding by the numbers that MindIR carries."""
 
-VOLUMES_SINCE = 20
-"""The operator set in which GridSample came to take volumes, and called its modes otherwise."""
-
 
 @handles("GridSampler2D", "GridSampler3D")
 def sample(
     g, x, grid, interpolation_mode: Const = 0, padding_mode: Const = 0, align_corners: Const = False,
 ):
     """x (B, C, H, W), grid (B, h, w, 2) -> (B, C, h, w), or with a depth; positions run from -1 to 1."""
-    if len(x.shape) > 4 and g.opset < VOLUMES_SINCE:
-        raise ConversionError(f"{g.scope}: ONNX samples volumes since opset {VOLUMES_SINCE}; convert with that opset")
-    mode = MODES[interpolation_mode]
     return g.op(
-        "GridSample", x, grid, mode="linear" if mode == "bilinear" and g.opset >= VOLUMES_SINCE else mode,
-        padding_mode=PADDINGS[padding_mode], align_corners=int(align_corners))
+        "GridSample", x, grid, mode=MODES[interpolation_mode], padding_mode=PADDINGS[padding_mode],
+        align_corners=int(align_corners))
 
 
 @handles("AffineGrid")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from msnoah.export.graph import TensorType
-from msnoah.export.ops.arithmetic import cast, in_result_type
+from msnoah.export.ops.arithmetic import cast, in_result_type, is_float
 from msnoah.export.ops.table import Const, as_tuple, handles
 
 REDUCTIONS = {
@@ -17,13 +17,11 @@ OF_ELEMENT = {"ReduceL1": "Abs", "ReduceL2": "Abs"}
 
 
 def reduce(g, operator: str, x, axis, keep_dims: bool):
-    """One ONNX reduction over the axes given, in the form of the operator set."""
+    """One ONNX reduction over the axes given."""
     axes = sorted(a % len(x.shape) for a in as_tuple(axis) if x.shape) or list(range(len(x.shape)))
     if not axes:
         return g.op(OF_ELEMENT[operator], x) if operator in OF_ELEMENT else x
-    if g.opset >= (13 if operator == "ReduceSum" else 18):   # From then on the axes are an input.
-        return g.op(operator, x, g.ints(*axes), keepdims=int(keep_dims))
-    return g.op(operator, x, axes=axes, keepdims=int(keep_dims))
+    return g.op(operator, x, g.ints(*axes), keepdims=int(keep_dims))
 
 
 def sum_of_squares(g, x, axis, keep_dims: bool):
@@ -62,7 +60,8 @@ def sum_(g, x, dim: Const = None, keepdim: Const = False, dtype: Const = None):
 def sum_of_numbers(g, x, dim: Const = None, keepdim: Const = False, dtype: Const = None):
     """The sum of what is a number."""
     x = in_result_type(g, x)
-    return reduce(g, "ReduceSum", g.op("Where", g.op("IsNaN", x), g.like(0, x), x), dim, keepdim)
+    x = g.op("Where", g.op("IsNaN", x), g.like(0, x), x) if is_float(x) else x
+    return reduce(g, "ReduceSum", x, dim, keepdim)
 
 
 def count_nonzero(g, x, axis, keep_dims: bool, dtype: np.dtype):

@@ -19,8 +19,9 @@ from msnoah.export.reader import ascii_name
 RETURN = "return"
 """The target of the jump back to the caller."""
 
-UNROLL_LIMIT = 32
-"""Rounds of a loop that are written out if its condition is known in each of them; more become a Loop."""
+UNROLLED_ROUNDS, UNROLLED_OPERATORS = 32, 1000
+"""Rounds of a loop, and operators in them, that are written out if it is known of each round whether another follows;
+more become a Loop."""
 
 MAX_NESTING = 30
 """Bodies inside bodies: protobuf reads 100 levels of messages, and each body takes three."""
@@ -179,14 +180,14 @@ class ControlFlow:
     def _unroll(self, head: str, arguments: tuple[Any, ...], inner: Scope) -> Outcome | None:
         """The rounds one after the other, if it is known of each whether another one follows."""
         bodies, names, overwritten = [], self.builder.graph.save_names(), self.memory.save()
-        for _ in range(UNROLL_LIMIT):
+        for _ in range(UNROLLED_ROUNDS):
             body, outcome = self._build(lambda: self._block(head, arguments, inner))
             bodies.append(body)
             if head not in outcome:
                 for body in bodies:
                     self.builder.graph.absorb(body)
                 return outcome
-            if outcome[head].guard is not True:
+            if outcome[head].guard is not True or sum(len(body.operators) for body in bodies) > UNROLLED_OPERATORS:
                 break
             arguments = outcome[head].values
         self.builder.graph.restore_names(names)

@@ -144,15 +144,18 @@ def find_jumps(graph: Graph, functions: dict[str, Graph]) -> list[str]:
     last = producers.get(graph.outputs[0]) if len(graph.outputs) == 1 else None
     if last is None or not last.callee:
         return []
-    found, waiting = [], [last.callee]
+    found, waiting, seen = [], [last.callee], set()
     while waiting:
         name = waiting.pop()
         node = producers.get(name)
+        if name in seen:
+            continue
+        seen.add(name)
         if name in functions:
             found.append(name)
         elif node is not None:
             waiting += CHOICES.get(node.primitive, lambda node: [])(node)
-    return list(dict.fromkeys(found[::-1]))
+    return found[::-1]
 
 
 CHOICES = {

@@ -96,6 +96,13 @@ def _set_item(builder: Builder, node: Node, operands: list[Any]) -> Any:
     return (*items[:index], item, *items[index + 1:])
 
 
+def _raise(builder: Builder, node: Node, operands: list[Any]) -> Any:
+    error = ": ".join(str(operand) for operand in operands[:2] if isinstance(operand, str))
+    raise ConversionError(
+        f"{node.name} stops by a condition that is known only at run time ({error}), which no ONNX graph can; check "
+        "the input before the model and take the check out of construct")
+
+
 STRUCTURE = {
     "MakeTuple": lambda builder, node, operands: tuple(operands),
     "make_list": lambda builder, node, operands: tuple(operands),
@@ -108,6 +115,7 @@ STRUCTURE = {
     "Load": lambda builder, node, operands: operands[0],
     **dict.fromkeys(("Assign", "AssignAdd", "AssignSub"), lambda builder, node, operands: operands[1]),
     "Partial": _partial,
+    "raise": _raise,
     "Switch": _switch,
     "switch_layer": _switch_layer,
 }

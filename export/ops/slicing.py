@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from msnoah.errors import ConversionError
+from msnoah.export.graph import Value
 from msnoah.export.ops.shape import move_axis, reshape
 from msnoah.export.ops.table import Const, as_tuple, handles
 
@@ -24,13 +26,14 @@ def _length(size: int, range_: tuple[int, int, int]) -> int:
 
 @handles("StridedSlice")
 def strided_slice(
-    g, x, begin: Const, end: Const, strides: Const,
+    g, x, begin, end, strides: Const,
     begin_mask: Const = 0, end_mask: Const = 0, ellipsis_mask: Const = 0, new_axis_mask: Const = 0,
     shrink_axis_mask: Const = 0,
 ):
     """x[begin:end:strides], where bit i of a mask says what entry i means: an open end, an ellipsis, a new axis, or
-    one index."""
+    one index, which may be a number that is computed at run time."""
     entries = list(zip(as_tuple(begin), as_tuple(end), as_tuple(strides), strict=True))
+    _check_known(g, [pair for bit, (*pair, _) in enumerate(entries) if not shrink_axis_mask >> bit & 1])
     axis, ranges, dropped, added, rank = 0, {}, [], [], 0
     for bit, (first, last, step) in enumerate(entries):
         if ellipsis_mask >> bit & 1:
@@ -40,13 +43,24 @@ def strided_slice(
             added.append(rank)
             rank += 1
         elif shrink_axis_mask >> bit & 1:
-            ranges[axis] = (first, first + 1 if first != -1 else x.shape[axis], 1)
+            ranges[axis] = _one_index(first, x.shape[axis])
             dropped.append(axis)
             axis += 1
         else:
             ranges[axis] = _open_range(first, last, step, begin_mask >> bit & 1, end_mask >> bit & 1, x.shape[axis])
             axis, rank = axis + 1, rank + 1
     return _reshape_axes(g, x, ranges, dropped, added)
+
+
+def _one_index(index, size: int) -> tuple:
+    return index, None if isinstance(index, Value) else size if index == -1 else index + 1, 1
+
+
+def _check_known(g, bounds: list) -> None:
+    if any(isinstance(bound, Value) for pair in bounds for bound in pair):
+        raise ConversionError(
+            f"{g.scope or 'the graph'}: a slice begins or ends at a number that is computed at run time, so that the "
+            "shape is not known; only one index, x[i], may be")
 
 
 def _open_range(first: int, last: int, step: int, open_begin: int, open_end: int, size: int) -> tuple[int, int, int]:
@@ -61,8 +75,11 @@ def _reshape_axes(g, x, ranges, dropped: list[int], added: list[int]):
     if len(dropped) == 1:
         # One index is one Gather instead of a Slice and a Squeeze.
         index = ranges.pop(dropped[0])[0]
-        x = g.op("Gather", slice_axes(g, x, ranges), np.array(index, np.int64), axis=dropped[0])
+        index = index if isinstance(index, Value) else np.array(index, np.int64)
+        x = g.op("Gather", slice_axes(g, x, ranges), index, axis=dropped[0])
     else:
+        for axis in [axis for axis in dropped if isinstance(ranges[axis][0], Value)]:
+            x = g.op("Gather", x, g.op("Unsqueeze", ranges.pop(axis)[0], g.ints(0)), axis=axis)
         x = slice_axes(g, x, ranges)
         x = g.op("Squeeze", x, g.ints(*dropped)) if dropped else x
     return g.op("Unsqueeze", x, g.ints(*added)) if added else x

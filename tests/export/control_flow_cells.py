@@ -386,3 +386,15 @@ def _scan(carry, element):
 
 def _add_index(i, x):
     return x + i
+
+
+class RowsInLoop(nn.Cell):
+    """An index that is computed at run time."""
+
+    def construct(self, x, n):
+        i = 0
+        y = x[0] * 0.0
+        while n > i:
+            y = y + x[i % 3] * x[(i + 1) % 3, i % 2]
+            i = i + 1
+        return y

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from mindspore import Tensor, nn
 
+from msnoah.errors import ConversionError
 from msnoah.export.converter import mindir_to_onnx
 
 RNG = np.random.default_rng(0)
@@ -30,7 +31,7 @@ FORMS = [
     (cells.ChosenCells, (X, [np.array(n, np.int32) for n in (0, 1, 2, -1, -3)]), {"If"}),
     *[(cell, (X,), {"Loop"}) for cell in (cells.While, cells.CountedWhile, cells.WhileLoop)],
     *[(cell, (X, N), {"Loop"}) for cell in (
-        cells.NestedLoops, cells.TupleOfLoop, cells.DictionaryInLoop)],
+        cells.NestedLoops, cells.RowsInLoop, cells.TupleOfLoop, cells.DictionaryInLoop)],
     *[(cell, (X, N), {"If", "Loop"}) for cell in (
         cells.Break, cells.Continue, cells.ReturnFromLoop, cells.BreakOfInnerLoop, cells.Captures,
         cells.ConditionAfterLoop)],
@@ -120,3 +121,39 @@ def test_clean_ups_reach_into_bodies(tmp_path):
     plain = mindir_to_onnx(tmp_path / "net.mindir", passes=())
     clean = mindir_to_onnx(tmp_path / "net.mindir")
     assert len(operators(clean.graph)) < len(operators(plain.graph))
+
+
+class Raises(nn.Cell):
+    def construct(self, x):
+        if x.sum() > 1000:
+            raise ValueError("too large")
+        return x * 2
+
+
+class SliceOfUnknownLength(nn.Cell):
+    def construct(self, x, n):
+        i = int(n)
+        return x[:, i:i + 2] * 2
+
+
+class ListIndexedInLoop(nn.Cell):
+    def construct(self, x, n):
+        parts = [x, x + 1, x * 2]
+        i = 0
+        while i < n:
+            parts[i % 3] = parts[0] + 1
+            i = i + 1
+        return parts[0] + parts[-1]
+
+
+REFUSED = [
+    (Raises, (X[0],), "raise stops by a condition .*ValueError: too large.* take the check out"),
+    (SliceOfUnknownLength, (X[0], N[1]), "begins or ends at a number that is computed at run time"),
+    (ListIndexedInLoop, (X[0], N[1]), "number is computed at run time; stack the items to a tensor"),
+]
+
+
+@pytest.mark.parametrize("make,inputs,message", REFUSED, ids=[form[0].__name__ for form in REFUSED])
+def test_what_onnx_cannot_express_is_refused(make, inputs, message, tmp_path):
+    with pytest.raises(ConversionError, match=message):
+        convert(make(), tmp_path, *inputs)

@@ -172,10 +172,12 @@ def truncated_remainder(g, x, y):
 
 @handles("DivNoNan")
 def divide_or_zero(g, x, y):
-    """x / y, and 0 where y is 0."""
+    """x / y, and 0 where y is 0; an integer must not be divided by 0 even where the quotient is not used."""
     x, y = alike(g, x, y)
     zero = g.like(0, x)
-    return g.op("Where", g.op("Equal", y, zero), zero, g.op("Div", x, y))
+    is_zero = g.op("Equal", y, zero)
+    divisor = y if is_float(y) else g.op("Where", is_zero, g.like(1, y), y)
+    return g.op("Where", is_zero, zero, g.op("Div", x, divisor))
 
 
 @handles("MulNoNan")

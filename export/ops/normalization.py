@@ -3,7 +3,7 @@
 import numpy as np
 
 from msnoah.errors import ConversionError
-from msnoah.export.ops.arithmetic import in_result_type
+from msnoah.export.ops.arithmetic import cast, in_result_type
 from msnoah.export.ops.linear import expand_last
 from msnoah.export.ops.reduction import reduce, sum_of_squares
 from msnoah.export.ops.statistics import moments, vector_norm
@@ -66,22 +66,23 @@ def layer_norm_by_shape(g, x, normalized_shape: Const, weight=None, bias=None, e
 
 @handles("AddLayerNormV2")
 def add_layer_norm(g, x, y, gamma, beta, epsilon: Const = 1e-5, additional_out: Const = False):
-    """LayerNorm of x + y; then its mean, the reciprocal of its deviation, and the sum."""
+    """LayerNorm of x + y; then its mean and the reciprocal of its deviation, both float32, and the sum."""
     total = g.op("Add", x, y)
     axes = tuple(range(-len(gamma.shape), 0))
     normal = g.op("LayerNormalization", total, gamma, beta, axis=axes[0], epsilon=float(epsilon))
-    variance, mean = moments(g, total, axes, 0, True)
-    deviation = g.op("Sqrt", g.op("Add", variance, g.like(epsilon, x)))
+    variance, mean = moments(g, cast(g, total, np.dtype(np.float32)), axes, 0, True)
+    deviation = g.op("Sqrt", g.op("Add", variance, g.like(epsilon, variance)))
     return normal, mean, g.op("Reciprocal", deviation), total
 
 
 @handles("RmsNorm")
 def rms_norm(g, x, gamma, epsilon: Const = 1e-6):
-    """gamma x / sqrt(mean(x^2) + epsilon) over gamma's axes, in the order that ONNX Runtime runs as one kernel."""
-    axes = range(-len(gamma.shape), 0)
-    squares = reduce(g, "ReduceMean", g.op("Pow", x, g.like(2, x)), tuple(axes), True)
-    root = g.op("Sqrt", g.op("Add", squares, g.like(epsilon, x)))
-    return (g.op("Mul", g.op("Div", x, root), gamma), g.op("Reciprocal", root))
+    """gamma x / sqrt(mean(x^2) + epsilon) over gamma's axes, in the order that ONNX Runtime runs as one kernel; the
+    root is float32, also for float16."""
+    axes, wide = tuple(range(-len(gamma.shape), 0)), cast(g, x, np.dtype(np.float32))
+    squares = reduce(g, "ReduceMean", g.op("Pow", wide, g.like(2, wide)), axes, True)
+    root = g.op("Sqrt", g.op("Add", squares, g.like(epsilon, wide)))
+    return g.op("Mul", cast(g, g.op("Div", wide, root), x.dtype), gamma), g.op("Reciprocal", root)
 
 
 @handles("AddRmsNorm")

@@ -55,7 +55,7 @@ CASES = [
         for name in ("ReLU", "ReLU6", "Sigmoid", "HSwish", "HSigmoid", "GeLU", "Elu", "Softplus", "Softsign", "SeLU")
     ],
     *[case(name, prim(name), x34 * 4) for name in ("SiLU", "FastGeLU", "HShrink", "SoftShrink")],
-    case("ReLU", ops.ReLU(), np.array([-2, 0, 3], np.int32)),
+    *[case("ReLU", ops.ReLU(), np.array([-2, 0, 3], dtype)) for dtype in (np.int32, np.int64)],
     *[case("Mish", ops.Mish(), x34 * 4, opset=opset) for opset in (17, 18)],
     case("HShrink", primitives.HShrink(1.5), x34),
     case("SoftShrink", primitives.SoftShrink(1.5), x34),

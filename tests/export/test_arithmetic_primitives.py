@@ -18,6 +18,10 @@ def number(value: float) -> np.ndarray:
     return np.array([value], np.float32)
 
 
+def divide_or_zero(x, y):
+    return np.where(y == 0, 0, np.trunc(x / np.where(y == 0, 1, y))).astype(x.dtype)
+
+
 def prim(name: str):
     return getattr(primitives, name)()
 
@@ -38,6 +42,7 @@ CASES = [
     *[case(name, getattr(ops, name)(), x34, p34) for name in ("Div", "RealDiv", "FloorDiv", "TruncateDiv")],
     *[case(name, getattr(ops, name)(), x34, p34) for name in ("Mod", "TruncateMod", "FloorMod", "SquaredDifference")],
     *[case(name, getattr(ops, name)(), x34, with_zeros) for name in ("DivNoNan", "MulNoNan")],
+    case("DivNoNan", ops.DivNoNan(), np.array([7, 5], np.int32), np.array([-2, 0], np.int32), reference=divide_or_zero),
     case("Xdivy", ops.Xdivy(), with_zeros, with_zeros),
     case("Heaviside", ops.Heaviside(), with_zeros, x34),
     *[

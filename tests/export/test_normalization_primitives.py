@@ -38,6 +38,11 @@ def add_layer_norm(x, y, gamma, beta):
     return layer_norm(x, gamma, beta), mean, 1 / np.sqrt(variance + 1e-5), x
 
 
+def half_rms_norm(x, gamma):
+    y, reciprocal = rms_norm(x.astype(np.float32), gamma.astype(np.float32))
+    return y.astype(np.float16), reciprocal
+
+
 def clip_by_norm(x, limit):
     norm = np.sqrt((x * x).sum(1, keepdims=True))
     return x * np.minimum(1, limit / norm)
@@ -79,6 +84,14 @@ CASES = [
         reference=add_layer_norm,
     ),
     case("RmsNorm", primitives.RmsNorm(), tokens, normal(8), reference=rms_norm),
+    case(
+        "RmsNorm",
+        primitives.RmsNorm(),
+        tokens.astype(np.float16),
+        normal(8).astype(np.float16),
+        reference=half_rms_norm,
+        tolerance=1e-3,  # float16 holds 11 bits.
+    ),
     case(
         "AddRmsNorm",
         primitives.AddRmsNorm(),

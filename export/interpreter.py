@@ -20,12 +20,16 @@ from msnoah.export.structure import STRUCTURE
 RECURSION_LIMIT = 20_000
 """Python's own limit while a program runs; `control_flow` has limits that come first."""
 
+MAX_NODES = 50_000
+"""Primitives and calls that one conversion goes through: calls of calls, and loops unrolled, can be without end."""
+
 
 class Interpreter:
     """Runs a program on what is known and on `Value`s for what is not; the builder records what remains to run."""
 
     def __init__(self, program: Program, builder: Builder):
         self.program, self.builder = program, builder
+        self.count = 0
         functions = {**program.functions, program.main.name: program.main}
         self.memory = Memory(program)
         self.control_flow = ControlFlow(builder, self.memory, functions, self.run_block)
@@ -68,6 +72,11 @@ class Interpreter:
         return outputs[0] if len(outputs) == 1 else outputs
 
     def evaluate(self, node: Node, values: dict[str, Any]) -> Any:
+        self.count += 1
+        if self.count > MAX_NODES:
+            raise ConversionError(
+                f"{node.name}: over {MAX_NODES} primitives with all calls and loops written out; use fewer, or a while "
+                "loop over tensors")
         operands = [_look_up(values, name, node.name) for name in node.operands]
         if node.callee:
             self.builder.scope = node.scope

@@ -14,15 +14,27 @@ REDUCTIONS = ("none", "add", "mul", "max", "min")
 """ONNX's names; MindSpore's numbers of the first two are the places here."""
 
 
-def assign_window(g, x, windows: list[tuple[int, int]], updates, axis: int = 0):
-    """x with updates in place of x[b0:e0, b1:e1, ...], as a concatenation of slices."""
-    if axis == len(windows):
+def assign_grid(g, x, lists: list[np.ndarray], updates, axis: int = 0):
+    """x with updates in place of x[lists[0]][:, lists[1]]...: joined from slices where a list is a range, chosen by a
+    known mask where it is not."""
+    if axis == len(lists):
         return updates
-    (begin, end), size = windows[axis], x.shape[axis]
-    inner = assign_window(g, slice_axes(g, x, {axis: (begin, end, 1)}), windows, updates, axis + 1)
-    outer = [slice_axes(g, x, {axis: span}) for span in ((0, begin, 1), (end, size, 1)) if span[0] < span[1]]
+    span = as_range(lists[axis], x.shape[axis])
+    if span is None:
+        return _assign_list(g, x, lists, updates, axis)
+    (begin, end), size = span, x.shape[axis]
+    inner = assign_grid(g, slice_axes(g, x, {axis: (begin, end, 1)}), lists, updates, axis + 1)
+    outer = [slice_axes(g, x, {axis: edge}) for edge in ((0, begin, 1), (end, size, 1)) if edge[0] < edge[1]]
     parts = [*outer[:begin > 0], inner, *outer[begin > 0:]]
     return g.op("Concat", *parts, axis=axis) if outer else inner
+
+
+def _assign_list(g, x, lists: list[np.ndarray], updates, axis: int):
+    numbers, places = lists[axis], np.full(x.shape[axis], -1, np.int64)
+    places[numbers] = np.arange(len(numbers))   # Which of the updates an element of the axis takes.
+    inner = assign_grid(g, g.op("Gather", x, numbers, axis=axis), lists, updates, axis + 1)
+    spread = g.op("Gather", inner, np.maximum(places, 0), axis=axis)
+    return g.op("Where", (places >= 0).reshape(-1, *[1] * (len(x.shape) - axis - 1)), spread, x)
 
 
 def scatter_nd(g, x, indices, updates, reduction: str = "none"):
@@ -63,23 +75,29 @@ def extreme(dtype: np.dtype, reduction: str):
 
 @handles("TensorScatterUpdate")
 def tensor_scatter_update(g, x, indices, updates):
-    """Writes updates at indices (..., depth). A known window is cut out and joined, which no batch size changes."""
-    lists = factor_grid(indices, indices.shape[-1])
-    windows = [as_range(numbers, size) for numbers, size in zip(lists, x.shape, strict=False)] if lists else [None]
-    if None in windows:
+    """Writes updates at indices (..., depth). A known grid is cut out and joined, in a form that no batch size
+    changes."""
+    depth = indices.shape[-1]
+    lists = factor_grid(indices, depth)
+    if lists is None or not _is_regular(lists, x):
         return scatter_nd(g, x, indices, updates)
-    shape = (*[end - begin for begin, end in windows], *x.shape[len(windows):])
-    return assign_window(g, x, windows, reshape(g, updates, shape))
+    shape = (*map(len, lists), *x.shape[depth:])
+    return assign_grid(g, x, lists, reshape(g, updates, shape))
+
+
+def _is_regular(lists: list[np.ndarray], x) -> bool:
+    """Whether slices and choices beat ScatterND, which copies whole rows and takes truth values."""
+    ranges = [as_range(numbers, size) for numbers, size in zip(lists, x.shape, strict=False)]
+    distinct = all(len({*(numbers % size)}) == len(numbers) for numbers, size in zip(lists, x.shape, strict=False))
+    return None not in ranges or (len(lists) > 1 and distinct and x.dtype != bool)
 
 
 @handles("TensorCopySlices")
 def assign_slices(g, x, updates, begin: Const, end: Const, strides: Const):
-    if set(as_tuple(strides)) != {1}:
-        raise ConversionError(f"{g.scope}: TensorCopySlices with strides {strides}; only 1 is known")
-    spans = zip(as_tuple(begin), as_tuple(end), x.shape, strict=False)
-    windows = [slice(first, last).indices(size)[:2] for first, last, size in spans]
-    shape = (*[last - first for first, last in windows], *x.shape[len(windows):])
-    return assign_window(g, x, windows, g.op("Expand", updates, g.ints(*shape)))
+    spans = zip(as_tuple(begin), as_tuple(end), as_tuple(strides), x.shape, strict=False)
+    lists = [np.arange(size)[slice(first, last, step)] for first, last, step, size in spans]
+    shape = (*map(len, lists), *x.shape[len(lists):])
+    return assign_grid(g, x, lists, g.op("Expand", updates, g.ints(*shape)))
 
 
 @handles("TensorScatterAdd")

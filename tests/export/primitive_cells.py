@@ -146,5 +146,6 @@ class Indexed(nn.Cell):
         x[:, 1:3] = y
         x[0, 1] = 5.0
         x[[0, 2]] = 1.0
+        x[:, ::3] = 0.5
         x[1] = x[0] * 2.0
         return x

@@ -42,7 +42,7 @@ ASSIGNMENT = [
             ("x[0] = y", v4), ("x[-1] = y", v4), ("x[:, 1] = y", v3), ("x[:, 1:3] = y", normal(3, 2)),
             ("x[...] = y", v4), ("x[1:3, 1:3] = y", normal(2, 2)), ("x[::2, 1] = y", normal(2)),
             ("x[[0, 2]] = y", normal(2, 4)), ("x[[0, 2], [1, 3]] = y", normal(2)), ("x[y] = 0.0", mask),
-            ("x[y] = 1.0", i2), ("x[:, y] = 1.0", i2), ("x[1] += y", v4),
+            ("x[y] = 1.0", i2), ("x[:, y] = 1.0", i2), ("x[1] += y", v4), ("x[:, [2, 0]] = y", normal(3, 2)),
         )
     ],
     *expressions(
@@ -50,6 +50,8 @@ ASSIGNMENT = [
         "x[::2] = 1.0; x", "x[:] = 1.0; x", "x[1:, 1] = 1.0; x", "x[:, 0] += 1; x",
     ),
     expression("x[y] = z; x", x34, i2, normal(2, 4)),
+    expression("x[:, [3, 0], ::2] = y; x", x345, normal(3, 2, 3)),
+    expression("x[:, 1:2] = y; x", mask, mask[:, :1]),
     expression("a = ops.zeros((3, 4), ms.float32); a[:, 1:3] = x; a[0] = 2.0; a", normal(3, 2)),
 ]
 

@@ -26,6 +26,9 @@ more become a Loop."""
 MAX_NESTING = 30
 """Bodies inside bodies: protobuf reads 100 levels of messages, and each body takes three."""
 
+POSTPONED_FROM = 10
+"""Bodies inside bodies from which on, outside loops, what follows is written after the outermost of them instead."""
+
 MAX_DEPTH = 400
 """Sub-graphs inside sub-graphs."""
 
@@ -46,11 +49,13 @@ class Scope:
         flow: the jumps between the sub-graphs.
         labels: blocks that are entered later, where branches have met; until then a jump there is an outcome.
         inside: the loop that is being written; a jump out of it is an outcome too.
+        deepest: where so many bodies are inside each other, every jump is an outcome.
     """
 
     flow: Flow
     labels: frozenset[str]
     inside: frozenset[str]
+    deepest: int
 
     def leaves(self, block: str) -> bool:
         """Whether a jump to a block ends the region."""
@@ -87,12 +92,15 @@ class ControlFlow:
         if entries not in self.flows:
             self.flows[entries] = Flow(entries, self.functions)
         flow = self.flows[entries]
-        scope = Scope(flow, frozenset(), flow.blocks)
+        scope = Scope(flow, frozenset(), flow.blocks, self.nesting + POSTPONED_FROM)
         later = flow.merges(ENTRY)
         outcome = self._jump(jump, replace(scope, labels=frozenset(later)))
         outcome = self._follow_all(outcome, later, scope)
-        if outcome.keys() != {RETURN}:
-            raise ConversionError(f"sub-graph '{ascii_name(entries[0])}' never returns; its loop has no end")
+        while outcome.keys() != {RETURN}:
+            postponed = [name for name in flow.order if name in outcome]
+            if not postponed:
+                raise ConversionError(f"sub-graph '{ascii_name(entries[0])}' never returns; its loop has no end")
+            outcome = self._follow_all(outcome, postponed, scope)
         return outcome[RETURN].values[0]
 
     def _jump(self, jump: Jump, scope: Scope) -> Outcome:
@@ -106,6 +114,8 @@ class ControlFlow:
             return {name: Exit(True, arguments)}
         if name not in scope.flow.blocks:
             return {RETURN: Exit(True, (self.call(callee, jump.operands),))}
+        if self.nesting >= scope.deepest:
+            return {name: Exit(True, arguments)}
         return self._enter(name, arguments, scope)
 
     def _enter(self, name: str, arguments: tuple[Any, ...], scope: Scope) -> Outcome:
@@ -170,7 +180,7 @@ class ControlFlow:
     # --- loops
 
     def _loop(self, head: str, arguments: tuple[Any, ...], scope: Scope) -> Outcome:
-        inner = Scope(scope.flow, frozenset({head}), scope.flow.loops[head])
+        inner = Scope(scope.flow, frozenset({head}), scope.flow.loops[head], MAX_NESTING + 1)
         outcome = self._unroll(head, arguments, inner)
         if outcome is None and scope.flow.exits(head) == {head}:
             with suppress(_OtherForm):

@@ -299,6 +299,17 @@ class ForWithBreak(nn.Cell):
         return x
 
 
+class LongForWithBreak(nn.Cell):
+    """More conditions inside each other than a file can hold."""
+
+    def construct(self, x):
+        for i in range(45):
+            if x.sum() > 100:
+                break
+            x = x + 0.5
+        return x * 2.0
+
+
 class ForWithContinue(nn.Cell):
     """Branches that meet again in each round: written out separately, they would be 2**12."""
 

@@ -24,7 +24,8 @@ FORMS = [
     *[(cell, (X,), {"If"}) for cell in (
         cells.EarlyReturn, cells.WithoutElse, cells.Elif, cells.Nested, cells.TupleOfBranches, cells.DifferentConstants,
         cells.ConstantsThatMeet, cells.ConditionalExpression, cells.OneElementCondition, cells.And, cells.NotOr,
-        cells.ChosenFunctions, cells.ForWithBreak, cells.ForWithContinue, cells.ForOverRows)],
+        cells.ChosenFunctions, cells.ForWithBreak, cells.LongForWithBreak,
+        cells.ForWithContinue, cells.ForOverRows)],
     (cells.Assigned, (X, Y), {"If"}),
     (cells.BoolInput, (X, FLAGS), {"If"}),
     (cells.IntegerCondition, (X, N), {"If"}),

@@ -196,9 +196,9 @@ class _Merger:
 
     def _drop_unused_constants(self) -> None:
         used = set(_read_names(self.graph))
-        kept = [tensor for tensor in self.graph.initializer if tensor.name in used]
-        del self.graph.initializer[:]
-        self.graph.initializer.extend(kept)
+        for index in reversed(range(len(self.graph.initializer))):
+            if self.graph.initializer[index].name not in used:
+                del self.graph.initializer[index]
 
 
 def _read_names(graph: onnx.GraphProto) -> Iterator[str]:

@@ -179,6 +179,11 @@ class BranchesOnBatch(nn.Cell):
         return ops.relu(x) if x.shape[0] == 2 else ops.exp(x)
 
 
+class OtherAxis(nn.Cell):
+    def construct(self, x):
+        return ops.softmax(x, -1) if x.shape[0] == 2 else ops.softmax(x, 0)
+
+
 class CountsOtherwise(nn.Cell):
     def construct(self, x):
         return ops.relu(x) if x.shape[0] == 2 else x + ops.exp(x)
@@ -203,6 +208,7 @@ class SquaresBatch(nn.Cell):
     [
         (DividesByBatch, "Mul: input 1 has other values"),
         (BranchesOnBatch, "Relu: Relu at one size is Exp"),
+        (OtherAxis, "Softmax at one size is Softmax with other inputs or attributes"),
         (CountsOtherwise, "1 and 2 operators at different sizes"),
         (MixesBatch, r"Add: input 1 is a constant of shape \[2, 4\] and \[3, 4\]"),
         (SquaresBatch, "Expand: input 1 is 5, 10 where batch is 2, 3"),

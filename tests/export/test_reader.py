@@ -229,6 +229,12 @@ def test_what_cannot_be_converted_is_named(mindir, edit, message):
         mindir_to_onnx(edited(mindir, edit))
 
 
+def test_a_program_without_end_is_refused(mindir, monkeypatch):
+    monkeypatch.setattr("msnoah.export.interpreter.MAX_NODES", 3)
+    with pytest.raises(ConversionError, match="over 3 primitives with all calls and loops written out"):
+        mindir_to_onnx(mindir)
+
+
 @pytest.mark.parametrize("part", range(20))
 def test_a_cut_off_file_is_refused(mindir, part):
     # 13 bytes at the end hold the version; what is cut before it is never taken for a whole file.

@@ -115,6 +115,8 @@ class OnnxGraph:
         """Takes over what a body holds, in place of an operator that would run it."""
         for name, array in body.constants.items():
             self.hold_constant(name, array)
+        for name in body.captures:
+            self.capture(name, body.types[name])
         for operator in body.operators:
             self.add_operator(operator, [body.types[name] for name in operator.outputs])
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from onnx import defs
+from onnx import defs, helper
 
 from msnoah.errors import ConversionError
 from msnoah.export.graph import Value
@@ -29,9 +29,6 @@ VALUES = {
     ("Pad", "mode"): {"wrap": 19}, ("Resize", "coordinate_transformation_mode"): {"half_pixel_symmetric": 19},
 }
 """Values of attributes that came later than the attribute."""
-
-NEUTRAL = {"none", "stretch", 0, 1}
-"""Attribute values that say what older sets do anyway, where they have not the attribute."""
 
 GRID_MODES = {"bilinear": "linear", "bicubic": "cubic"}
 """GridSample's modes before and since opset 20."""
@@ -59,7 +56,7 @@ def respell(
             raise ConversionError(f"{operator} with {name} '{_text(value)}' needs opset {later}; this is opset {opset}")
         if name in schema.attributes:
             continue
-        if not _is_neutral(value):
+        if not _is_default(operator, name, value):
             raise ConversionError(f"{operator} has no {name} in opset {opset}; {_first_with(operator, name)}")
         del attributes[name]
     return inputs, attributes
@@ -130,9 +127,14 @@ def _text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value if isinstance(value, str | int | float) else None
 
 
-def _is_neutral(value: Any) -> bool:
-    values = value if isinstance(value, list | tuple) else (value,)
-    return all(_text(item) in NEUTRAL for item in values)
+def _is_default(operator: str, attribute: str, value: Any) -> bool:
+    """Whether a value says what sets without the attribute do anyway: the default that it came with."""
+    if attribute == "dilations":
+        return set(value) == {1}        # ONNX writes this default in words.
+    for schema in _history(operator):
+        if attribute in schema.attributes and schema.attributes[attribute].default_value.name:
+            return _text(value) == _text(helper.get_attribute_value(schema.attributes[attribute].default_value))
+    return False
 
 
 # --- other spellings

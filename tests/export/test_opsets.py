@@ -140,12 +140,30 @@ def test_an_operator_means_the_same_in_every_set(network):
     (lambda g, x: g.op("ScatterElements", x, g.ints(0).reshape(1, 1, 1), x, reduction="add"), 15,
      "ScatterElements has no reduction in opset 15; it came with opset 16"),
     (lambda g, x: g.op("ScatterElements", x, g.ints(0).reshape(1, 1, 1), x, reduction="max"), 17, "needs opset 18"),
+    (lambda g, x: g.op("Reshape", x, g.ints(0, 1), allowzero=1), 13, "Reshape has no allowzero in opset 13"),
+    (lambda g, x: g.op("AveragePool", x, kernel_shape=[2], dilations=[2]), 18,
+     "AveragePool has no dilations in opset 18; it came with opset 19"),
     (lambda g, x: g.op("Bernouli", x), 17, "Bernouli is not in opset 17; no opset has it"),
     (lambda g, x: g.op("IsInf", g.op("Cast", x, to=int(onnx.TensorProto.FLOAT16))), 19, "opset 20 has it"),
 ])
 def test_what_a_set_cannot_express_names_the_set_that_can(network, opset, message):
     with pytest.raises(ConversionError, match=re.escape(message)):
         build(network, 2, 3, 4, opset=opset)
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_attributes_with_their_defaults_are_left_out_where_they_are_unknown(opset):
+    def network(g, x):
+        pooled = g.op("AveragePool", x, kernel_shape=[2], dilations=[1])
+        part = g.op("Slice", x, g.ints(0, 0, 0), g.ints(1, 1, 1))
+        updated = g.op("ScatterElements", x, g.ints(1).reshape(1, 1, 1), part, reduction="none")
+        return pooled, g.op("Reshape", updated, g.ints(6, 4), allowzero=0)
+    onnx.checker.check_model(build(network, 2, 3, 4, opset=opset).graph.to_model(), full_check=True)
+
+
+def test_optional_inputs_at_the_end_leave_no_empty_names():
+    g = build(lambda g, x: g.op("Conv", x, normal(4, 3, 1), None), 2, 3, 4)
+    assert len(g.graph.operators[0].inputs) == 2
 
 
 @pytest.mark.slow

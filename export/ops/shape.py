@@ -11,7 +11,9 @@ def reshape(g, x, shape):
     if -1 in shape:
         known = int(np.prod([size for size in shape if size != -1]))
         shape[shape.index(-1)] = int(np.prod(x.shape)) // known if known else 0
-    return x if tuple(shape) == tuple(x.shape) else g.op("Reshape", x, g.ints(*shape))
+    if tuple(shape) == tuple(x.shape):
+        return x
+    return g.op("Reshape", x, g.ints(*shape), allowzero=1 if 0 in shape else None)   # Else 0 stands for x's own size.
 
 
 @handles("Reshape")

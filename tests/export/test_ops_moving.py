@@ -68,6 +68,7 @@ SHAPES = [
     *expressions(
         (x34,), "x.t(), ops.t(x), x.H", "ops.atleast_3d(x)", "x.resize((2, 6))", "ops.kron(x, x)", "ops.diff(x)",
         "ops.deepcopy(x), ops.stop_gradient(x), x.copy(), x.contiguous()", "x + ops.TensorShape()(x)[0]",
+        "x[:, 0:0].reshape(4, 0), ops.cat((x[:, 0:0].reshape(-1), x[0]))",
     ),
     *expressions((normal(2, 1, 3, 1),), "ops.squeeze(x), x.squeeze(1), x.squeeze((1, 3))"),
     *expressions((x34, normal(2, 6)), "x.view_as(y)", "x.reshape_as(y)"),

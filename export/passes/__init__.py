@@ -23,6 +23,7 @@ from msnoah.export.passes.flattened_products import unflatten_products
 from msnoah.export.passes.gelus import merge_gelus
 from msnoah.export.passes.global_pools import pool_globally
 from msnoah.export.passes.grouped_convolutions import group_convolutions
+from msnoah.export.passes.hard_sigmoids import merge_hard_sigmoids
 from msnoah.export.passes.head_products import separate_heads
 from msnoah.export.passes.identities import remove_identities
 from msnoah.export.passes.layer_norms import merge_layer_norms
@@ -56,6 +57,7 @@ REPEATED = (
     split_products,
     merge_gelus,
     merge_layer_norms,
+    merge_hard_sigmoids,
     merge_pads,
     fold_batch_norms,
     merge_constant_adds,

@@ -337,3 +337,26 @@ def test_layer_norms_are_found_in_their_parts(network, opset, merged):
     passes = ("merge_layer_norms", "fold_channel_affines", "remove_dead_code")
     counts = after(network, passes, *TOKENS, opset=opset)
     assert (counts == {"LayerNormalization": 1}) == merged
+
+
+def gate(low: float = 0, high: float = 6, added: float | None = 3, divisor: float = 6, read: bool = False):
+    def network(g, x):
+        y = x if added is None else g.op("Add", x, np.array(added, np.float32))
+        clipped = g.op("Clip", y, np.array(low, np.float32), np.array(high, np.float32))
+        result = g.op("Div", clipped, np.array(divisor, np.float32))
+        return (result, g.op("Relu", clipped)) if read else g.op("Mul", x, result)
+    return network
+
+
+def gate_by_factor(g, x):
+    return g.op("Mul", np.array(1 / 6, np.float32), g.op("Clip", x, np.float32(0), np.float32(6)))
+
+
+@pytest.mark.parametrize("network,left", [
+    (gate(), "HardSigmoid Mul"), (gate(added=None), "HardSigmoid Mul"), (gate_by_factor, "HardSigmoid"),
+    (gate(low=-1), "Add Clip Div Mul"), (gate(divisor=5), "Add Clip Div Mul"), (gate(high=3), "Add Clip Div Mul"),
+    (gate(read=True), "Add Clip Div Relu"),
+])
+def test_hard_sigmoids_are_found_in_their_parts(network, left):
+    counts = after(network, ("merge_hard_sigmoids", "remove_dead_code"), *TOKENS)
+    assert sorted(counts.elements()) == left.split()

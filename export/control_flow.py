@@ -12,7 +12,7 @@ from msnoah.export.aliasing import Memory
 from msnoah.export.builder import Builder
 from msnoah.export.flow import ENTRY, Flow
 from msnoah.export.graph import Choice, Closure, Graph, GraphReference, Value
-from msnoah.export.joining import Exit, Joint, Outcome, is_callable
+from msnoah.export.joining import Exit, Joint, Outcome
 from msnoah.export.loops import LoopBuilder, State
 from msnoah.export.reader import ascii_name
 
@@ -81,6 +81,9 @@ class ControlFlow:
                 express.
         """
         entries = tuple(dict.fromkeys(_names(callee)))
+        missing = [name for name in entries if name not in self.functions]
+        if missing:
+            raise ConversionError(f"sub-graph '{ascii_name(missing[0])}' is not in the file; it is damaged or cut off")
         if any(running == entries and nesting < self.nesting for running, nesting in self.running):
             raise _recursion(entries[0])
         self.running.append((entries, self.nesting))
@@ -268,6 +271,8 @@ def unpack(jump: Jump) -> tuple[str, tuple[Any, ...]]:
     """Name and arguments of a jump to one sub-graph."""
     if isinstance(jump.callee, Closure):
         return jump.callee.graph, (*jump.callee.bound, *jump.operands)
+    if not isinstance(jump.callee, GraphReference):
+        raise ConversionError(f"a {type(jump.callee).__name__} is called, which is no sub-graph; the file is damaged")
     return jump.callee.name, jump.operands
 
 
@@ -278,8 +283,6 @@ def _recursion(name: str) -> ConversionError:
 
 
 def _names(callee: Any) -> list[str]:
-    if not is_callable(callee):
-        raise ConversionError(f"a {type(callee).__name__} is called, which is no sub-graph; the file is damaged")
     if isinstance(callee, Choice):
         return _names(callee.if_true) + _names(callee.if_false)
     return [unpack(Jump(callee, ()))[0]]

@@ -101,6 +101,13 @@ def test_a_call_of_no_sub_graph_is_refused():
         run(graph("main", "x c", call("end", "x", "c")))
 
 
+def test_a_sub_graph_that_is_missing_is_refused():
+    main = graph("main", "x c", call("end", "gone", "x", "c"))
+    program = Program(main, {}, [VECTOR, FLAG], {"main": GraphReference("main"), "gone": GraphReference("gone")})
+    with pytest.raises(ConversionError, match="'gone' is not in the file"):
+        Interpreter(program, Builder(17)).run(None, None)
+
+
 def test_a_wrong_number_of_arguments_is_refused():
     with pytest.raises(ConversionError, match="'leaf' takes 2 values, 1 are given"):
         run(graph("main", "x c", call("end", "leaf", "x")), leaf("leaf"))

@@ -90,7 +90,8 @@ class Layer:
         old = self.graph.constants[name]
         drop_pages(old)  # Else memory holds the weights of the file beside the new ones.
         wanted = name if name.endswith(".folded") else f"{name}.folded"
-        return self.graph.add_constant(wanted, np.ascontiguousarray(array.reshape(old.shape).astype(old.dtype, copy=False)))
+        stored = array.reshape(old.shape).astype(old.dtype, copy=False)
+        return self.graph.add_constant(wanted, np.ascontiguousarray(stored))
 
 
 def read_layer(graph: OnnxGraph, operator: Operator | None) -> Layer | None:

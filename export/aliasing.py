@@ -129,6 +129,10 @@ class Memory:
                 tensors.update(self._sharing.get(id(tensor), {}))
             self._sharing.update(dict.fromkeys(tensors, tensors))
 
+    def share(self, first: Any, second: Any) -> bool:
+        """Whether two values may share memory."""
+        return self.active and (first is second or id(second) in self._sharing.get(id(first), {}))
+
     @contextmanager
     def region(self) -> Iterator[None]:
         """Within it, what was there before belongs to the outside: a branch or loop may run or not."""

@@ -1,6 +1,7 @@
 """ONNX's Loop: what changes from round to round is carried, everything else is read from outside."""
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class LoopBuilder:
         self.where = f"{builder.scope or 'the graph'}: a loop"
         self.groups = _group([(start,) for start in self.starts])
         self.carried: list[int] = []
+        self.shared: set[tuple[int, int]] = set()
 
     def build(self, condition: Any) -> tuple[State, Outcome]:
         """Adds the operator, given whether there is a first round.
@@ -85,13 +87,14 @@ class LoopBuilder:
             groups = _group(list(zip(self.groups, ends, strict=True)))
             changed = [index for index in sorted(set(groups))
                        if self.groups[index] in self.carried or not same(ends[index], current[index])]
-            settled = self.memory.overwritten_since(clock) == overwritten
+            shared = {pair for pair in combinations(changed, 2) if self.memory.share(*(ends[index] for index in pair))}
+            settled = self.memory.overwritten_since(clock) == overwritten and shared <= self.shared
             if settled and (groups, changed) == (self.groups, self.carried):
                 for index in self.carried:
                     ends[index] = self.memory.read(ends[index], "the next round of a loop")
                 self._check_types(current, ends)
                 return body, again, ends, exits
-            self.groups, self.carried = groups, changed
+            self.groups, self.carried, self.shared = groups, changed, self.shared | shared
             self.builder.graph.restore_names(names)
 
     def _run_round(self) -> tuple[tuple[Any, State, Outcome], list[Any]]:
@@ -103,6 +106,8 @@ class LoopBuilder:
             tensor = self._start(index)
             variables[index] = body.add_input("variable", TensorType(tensor.dtype, tuple(tensor.shape)))
             self.memory.link(variables[index], self.starts[index])
+        for first, second in self.shared:
+            self.memory.link(variables[first], variables[second])
         current = [variables.get(group, start) for group, start in zip(self.groups, self.starts, strict=True)]
         return self.step(rebuild(self.initial, iter(current))), current
 

@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
-from test_control_flow import X, N, check, convert, graph_mode  # noqa: F401
+from test_control_flow import N, X, check, convert, graph_mode  # noqa: F401
 
 from msnoah.errors import ConversionError
 
@@ -177,6 +177,19 @@ class ReadAfterLoop(nn.Cell):
         return total + y
 
 
+class SharedByRounds(nn.Cell):
+    """From the second round on, what is overwritten is what the other name holds as well."""
+
+    def construct(self, x, n):
+        a, b, i = x * 1.0, x * 2.0, n * 0
+        while i < n:
+            a += 1.0
+            x = x + b
+            b = a
+            i = i + 1
+        return x
+
+
 class MethodOnOuterValue(nn.Cell):
     def construct(self, x):
         y = x * 2.0
@@ -220,7 +233,8 @@ class AssignedInBranch(nn.Cell):
 READ_AGAIN = "overwrites a value that .* reads as well; write y = y \\+ x"
 REFUSED = [
     (ReadAgain, READ_AGAIN), (ViewReadAgain, READ_AGAIN), (InputReturned, READ_AGAIN), (ReadAfterBranch, READ_AGAIN),
-    (ReadAfterLoop, READ_AGAIN), (MethodOnOuterValue, "inside a condition or loop, a value from outside"),
+    (ReadAfterLoop, READ_AGAIN), (SharedByRounds, READ_AGAIN),
+    (MethodOnOuterValue, "inside a condition or loop, a value from outside"),
     *[(cell, "overwrites parameter 'state', which keeps its value from call to call")
       for cell in (ParameterUpdated, Counter, AssignedInBranch)],
 ]
@@ -228,6 +242,6 @@ REFUSED = [
 
 @pytest.mark.parametrize("make,message", REFUSED, ids=[cell.__name__ for cell, _ in REFUSED])
 def test_overwritten_values_that_are_refused(make, message, tmp_path):
-    inputs = (X[0], N[2]) if make is ReadAfterLoop else (X[0],)
+    inputs = (X[0], N[2]) if make in (ReadAfterLoop, SharedByRounds) else (X[0],)
     with pytest.raises(ConversionError, match=message):
         convert(make(), tmp_path, *inputs)

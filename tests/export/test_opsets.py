@@ -182,4 +182,4 @@ def test_every_row_converts_in_every_set_or_names_one_that_can(tmp_path):
                 refused[case.primitives, max(named)] += 1
     for (primitives, opset), _ in sorted(refused.items()):
         print(f"{primitives} needs opset {opset}")
-    assert all(opset <= 18 for _, opset in refused)
+    assert all(opset <= 20 for _, opset in refused)     # 3-D GridSample is the latest

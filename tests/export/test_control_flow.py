@@ -1,6 +1,7 @@
 """Conditions and loops decided at run time: every form in ONNX Runtime, along every way, against MindSpore."""
 
-import control_flow_cells as cells
+import condition_cells as branching
+import loop_cells as looping
 import mindspore as ms
 import numpy as np
 import onnx
@@ -22,27 +23,29 @@ WIDE = [np.tile(x, (1, 10)) for x in X]
 
 FORMS = [
     *[(cell, (X,), {"If"}) for cell in (
-        cells.EarlyReturn, cells.WithoutElse, cells.Elif, cells.Nested, cells.TupleOfBranches, cells.DifferentConstants,
-        cells.ConstantsThatMeet, cells.ConditionalExpression, cells.OneElementCondition, cells.And, cells.NotOr,
-        cells.ChosenFunctions, cells.ForWithBreak, cells.LongForWithBreak,
-        cells.ForWithContinue, cells.ForOverRows)],
-    (cells.Assigned, (X, Y), {"If"}),
-    (cells.BoolInput, (X, FLAGS), {"If"}),
-    (cells.IntegerCondition, (X, N), {"If"}),
-    (cells.ChosenCells, (X, [np.array(n, np.int32) for n in (0, 1, 2, -1, -3)]), {"If"}),
-    *[(cell, (X,), {"Loop"}) for cell in (cells.While, cells.CountedWhile, cells.WhileLoop)],
+        branching.EarlyReturn, branching.WithoutElse, branching.Elif, branching.Nested, branching.TupleOfBranches,
+        branching.DifferentConstants,
+        branching.ConstantsThatMeet, branching.ConditionalExpression, branching.OneElementCondition,
+        branching.And, branching.NotOr,
+        branching.ChosenFunctions, looping.ForWithBreak, looping.LongForWithBreak,
+        looping.ForWithContinue, looping.ForOverRows)],
+    (branching.Assigned, (X, Y), {"If"}),
+    (branching.BoolInput, (X, FLAGS), {"If"}),
+    (branching.IntegerCondition, (X, N), {"If"}),
+    (branching.ChosenCells, (X, [np.array(n, np.int32) for n in (0, 1, 2, -1, -3)]), {"If"}),
+    *[(cell, (X,), {"Loop"}) for cell in (looping.While, looping.CountedWhile, looping.WhileLoop)],
     *[(cell, (X, N), {"Loop"}) for cell in (
-        cells.NestedLoops, cells.RowsInLoop, cells.TupleOfLoop, cells.DictionaryInLoop)],
+        looping.NestedLoops, looping.RowsInLoop, looping.TupleOfLoop, looping.DictionaryInLoop)],
     *[(cell, (X, N), {"If", "Loop"}) for cell in (
-        cells.Break, cells.Continue, cells.ReturnFromLoop, cells.BreakOfInnerLoop, cells.Captures,
-        cells.ConditionAfterLoop)],
-    (cells.SharedWeights, (WIDE, N), {"If", "Loop"}),
-    (cells.SwappedInLoop, (N,), {"Loop"}),
-    (lambda: cells.KnownRounds(5), (X,), set()),
-    (lambda: cells.KnownRounds(100), (X,), {"If", "Loop"}),
-    (lambda: cells.Scan(True), (X,), set()),
-    (lambda: cells.Scan(False), (X,), set()),
-    (cells.ForILoop, (X,), set()),
+        looping.Break, looping.Continue, looping.ReturnFromLoop, looping.BreakOfInnerLoop, looping.Captures,
+        looping.ConditionAfterLoop)],
+    (looping.SharedWeights, (WIDE, N), {"If", "Loop"}),
+    (looping.SwappedInLoop, (N,), {"Loop"}),
+    (lambda: looping.KnownRounds(5), (X,), set()),
+    (lambda: looping.KnownRounds(100), (X,), {"If", "Loop"}),
+    (lambda: looping.Scan(True), (X,), set()),
+    (lambda: looping.Scan(False), (X,), set()),
+    (looping.ForILoop, (X,), set()),
 ]
 IDS = [form[0].__name__ for form in FORMS]
 
@@ -96,29 +99,29 @@ def test_form(make, columns, expected, tmp_path):
 
 @pytest.mark.parametrize("opset", (13, 22))
 def test_other_operator_sets(opset, tmp_path):
-    cell = cells.Captures()
+    cell = looping.Captures()
     check(convert(cell, tmp_path, X[0], N[0], opset=opset), cell, (X, N))
 
 
 def test_branches_that_meet_again_are_written_once(tmp_path):
-    model = convert(cells.ForWithContinue(), tmp_path, X[0])
+    model = convert(looping.ForWithContinue(), tmp_path, X[0])
     assert operators(model.graph).count("If") == operators(model.graph).count("Add") == 11  # The first adds nothing.
 
 
 def test_bodies_share_the_weights_of_the_main_graph(tmp_path):
-    model = convert(cells.SharedWeights(), tmp_path, WIDE[0], N[0])
+    model = convert(looping.SharedWeights(), tmp_path, WIDE[0], N[0])
     assert sum(tensor.dims == [40, 40] for tensor in model.graph.initializer) == 1
     assert len(model.SerializeToString()) < 2 * 40 * 40 * 4
 
 
 def test_what_a_loop_does_not_change_is_not_carried(tmp_path):
-    model = convert(cells.Captures(), tmp_path, X[0], N[0])
+    model = convert(looping.Captures(), tmp_path, X[0], N[0])
     loop = next(node for node in model.graph.node if node.op_type == "Loop")
     assert len(loop.output) == 2 and len(loop.input) == 2 + 2  # i and x; no largest number of rounds, and the condition
 
 
 def test_clean_ups_reach_into_bodies(tmp_path):
-    convert(cells.SharedWeights(), tmp_path, WIDE[0], N[0])
+    convert(looping.SharedWeights(), tmp_path, WIDE[0], N[0])
     plain = mindir_to_onnx(tmp_path / "net.mindir", passes=())
     clean = mindir_to_onnx(tmp_path / "net.mindir")
     assert len(operators(clean.graph)) < len(operators(plain.graph))

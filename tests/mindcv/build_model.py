@@ -58,6 +58,10 @@ def run(net: nn.Cell, image: np.ndarray, folder: Path, record: dict) -> None:
     np.savez(folder / "reference.npz", image, *outputs)
 
 
+def save(folder: Path, record: dict) -> None:
+    (folder / "record.json").write_text(json.dumps(record))
+
+
 def describe(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
@@ -77,6 +81,7 @@ def build(name: str, folder: Path, record: dict) -> None:
     ms.export(net, Tensor(image), file_name=str(folder / "net.mindir"), file_format="MINDIR")
     run(net, image, folder, record)
     record["step"] = "native"
+    save(folder, record)  # The native exporter may hang and be killed.
     ms.export(net, Tensor(image), file_name=str(folder / "native.onnx"), file_format="ONNX")
     record["step"] = "done"
 
@@ -94,7 +99,7 @@ def main() -> None:
         record["error"] = describe(error)
     finally:
         record["cpu_s"] = round(time.process_time() - start, 1)
-        (folder / "record.json").write_text(json.dumps(record))
+        save(folder, record)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ from mindspore import Tensor, mint, nn, ops
 from primitive_case import case, check_case
 from primitive_cells import normal
 
+ms.set_seed(0)   # The layers below draw their weights.
 line, image, volume = normal(2, 4, 9), normal(2, 4, 8, 6), normal(1, 4, 4, 5, 6)
 matrix, vector = normal(3, 4), normal(4)
 left, right = normal(2, 3, 4), normal(2, 4, 5)
-steps, lengths = normal(2, 3, 4), np.array([1, 2, 2], np.int32)
+steps, lengths = normal(2, 3, 4) / 4, np.array([1, 2, 2], np.int32)   # MindSpore's Tanh errs by 1e-4 where |x| is 5.
 queries, memory = normal(4, 2, 8), normal(5, 2, 8)
 picture, other = np.abs(normal(1, 3, 12, 12)), np.abs(normal(1, 3, 12, 12))
 

@@ -50,6 +50,11 @@ class Builder:
         self.scope, self.type, self._primitive = node.scope, node.type, node.primitive
         self.operators.setdefault(node.primitive, set())
 
+    @property
+    def place(self) -> str:
+        """What error messages call the node that is being converted."""
+        return self.scope or "the graph"
+
     def name_constant(self, array: np.ndarray, name: str) -> None:
         """Gives a known tensor the name that it bears if an operator uses it (a parameter's checkpoint name)."""
         self._names[id(array)] = name
@@ -78,7 +83,7 @@ class Builder:
             check_indices(operator, inputs, attributes)
         except ConversionError as error:
             where = ".".join(part for part in (self.scope, self._primitive) if part)
-            raise ConversionError(f"{where or 'the graph'}: {error}") from None
+            raise ConversionError(f"{where or self.place}: {error}") from None
         schema = find_schema(operator, self.opset)
         if not any(isinstance(tensor, Value) for tensor in inputs):
             results = fold(operator, inputs, outputs, attributes, self.opset)

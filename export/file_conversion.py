@@ -30,7 +30,8 @@ def convert_files(
         **options: more arguments of `mindir_to_onnx`.
 
     Returns:
-        A record: file, size_bytes, opset, operators by count, inputs, outputs, and the seconds it took.
+        A record: file, size_bytes, opset, operators by count, inputs, outputs, the seconds it took, and `untried`: the
+        axes that are free on the word of these sizes alone.
 
     Raises:
         ConversionError: a file that cannot be read or converted, or exports that cannot be merged.
@@ -52,7 +53,8 @@ def convert_files(
     save_onnx(model, target)
     size = sum(path.stat().st_size for path in (target, target.with_name(f"{target.name}.data")) if path.exists())
     seconds = round(time.perf_counter() - started, 2)
-    return {"file": str(target), "size_bytes": size, **describe_model(model), "seconds": seconds}
+    record = {"file": str(target), "size_bytes": size, **describe_model(model), "seconds": seconds}
+    return record | {"untried": [axis for axis in dynamic if axis != "batch"]}
 
 
 def describe_conversion(record: dict[str, Any]) -> str:
@@ -64,7 +66,11 @@ def describe_conversion(record: dict[str, Any]) -> str:
     width = max((len(value["name"]) for _, value in values), default=0)
     for kind, value in values:
         lines.append(f"{kind:6}  {value['name']:{width}}  {value['dtype']}[{', '.join(map(str, value['shape']))}]")
-    return "\n".join([*lines, ", ".join(f"{name} {number}" for name, number in operators.items())])
+    lines.append(", ".join(f"{name} {number}" for name, number in operators.items()))
+    if record["untried"]:
+        axes = " and ".join(record["untried"])
+        lines.append(f"{axes}: holds for sizes like those given (multiples of the same strides); verify before others")
+    return "\n".join(lines)
 
 
 def _convert(sources: list[Path], axes: Sequence[str], options: dict[str, Any]) -> onnx.ModelProto:

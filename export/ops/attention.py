@@ -27,7 +27,7 @@ def flash_attention(
 ):
     """Of its outputs only the last, the result, has an ONNX form."""
     if keep_prob != 1:
-        raise ConversionError(f"{g.scope}: FlashAttentionScore drops out; pass keep_prob 1 for inference")
+        raise ConversionError(f"{g.place}: FlashAttentionScore drops out; pass keep_prob 1 for inference")
     _refuse(g, padding_mask=padding_mask, prefix=prefix, actual_seq_qlen=actual_seq_qlen,
             actual_seq_kvlen=actual_seq_kvlen)
     mask = _mask(g, attn_mask, sparse_mode, query, key, input_layout)
@@ -69,7 +69,7 @@ def incremental_attention(
 def _refuse(g, **arguments) -> None:
     given = [name for name, argument in arguments.items() if argument is not None]
     if given:
-        raise ConversionError(f"{g.scope}: attention with {', '.join(given)} has no ONNX form here; leave it out")
+        raise ConversionError(f"{g.place}: attention with {', '.join(given)} has no ONNX form here; leave it out")
 
 
 def _mask(g, mask, sparse_mode: int, query, key, layout: int):
@@ -77,7 +77,7 @@ def _mask(g, mask, sparse_mode: int, query, key, layout: int):
     if sparse_mode in FULL_MASKS:
         return mask
     if sparse_mode not in (LEFT_CAUSAL, RIGHT_CAUSAL):
-        raise ConversionError(f"{g.scope}: attention with sparse_mode {sparse_mode}; use 0 to 3")
+        raise ConversionError(f"{g.place}: attention with sparse_mode {sparse_mode}; use 0 to 3")
     axis = LAYOUTS[layout].index("S")
     rows, columns = query.shape[axis], key.shape[axis]
     return np.triu(np.ones((rows, columns), bool), 1 + (columns - rows if sparse_mode == RIGHT_CAUSAL else 0))
@@ -86,7 +86,7 @@ def _mask(g, mask, sparse_mode: int, query, key, layout: int):
 def _attend(g, query, key, value, heads: tuple[int, int], scale: float, layout: int, shift, mask):
     """softmax(scale query key^T + shift, but masked) value"""
     if layout >= len(LAYOUTS):
-        raise ConversionError(f"{g.scope}: attention over packed sequences; use layout {', '.join(LAYOUTS)}")
+        raise ConversionError(f"{g.place}: attention over packed sequences; use layout {', '.join(LAYOUTS)}")
     count, key_count = heads[0], heads[1] or _key_heads(query, key, heads[0], layout)
     query = _split_heads(g, query, count, layout)
     key, value = (_repeat(g, _split_heads(g, x, key_count, layout), count // key_count) for x in (key, value))

@@ -17,7 +17,7 @@ TYPE_IDS = {
 def element_type(g, type_id: int) -> np.dtype:
     """The element type that a `dtype` argument names; ConversionError for complex and others."""
     if type_id not in TYPE_IDS:
-        raise ConversionError(f"{g.scope}: MindSpore's type {type_id} has no ONNX form here; use float32 or float16")
+        raise ConversionError(f"{g.place}: MindSpore's type {type_id} has no ONNX form here; use float32 or float16")
     return np.dtype(TYPE_IDS[type_id])
 
 

@@ -90,7 +90,7 @@ def _convolve_any_batch(g, x, weight, bias, *settings):
 
 def _check_layout(g, layout: str) -> None:
     if layout not in ("NCHW", "NCDHW"):
-        raise ConversionError(f"{g.scope}: convolution in layout {layout}; use NCHW or NCDHW")
+        raise ConversionError(f"{g.place}: convolution in layout {layout}; use NCHW or NCDHW")
 
 
 def _convolve(g, x, weight, bias, pad_mode, pad_list, stride, dilation, group):

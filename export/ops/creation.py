@@ -93,7 +93,7 @@ def one_hot(g, indices, depth: Const, on=1, off=0, axis: Const = -1):
     ONNX's OneHot takes negative indices from the end, so this is a comparison.
     """
     if depth < 0:
-        raise ConversionError(f"{g.scope}: one-hot rows as long as the data need; give the number of classes")
+        raise ConversionError(f"{g.place}: one-hot rows as long as the data need; give the number of classes")
     axis = axis % (len(indices.shape) + 1)
     numbers = np.arange(depth, dtype=np.int64).reshape(-1, *[1] * (len(indices.shape) - axis))
     hot = g.op("Equal", g.op("Unsqueeze", cast(g, indices, np.dtype(np.int64)), g.ints(axis)), numbers)

@@ -18,7 +18,7 @@ def deform(
     offsets (B, 3 G kh kw, h, w): shifts to the right, shifts down, and a factor for each element read.
     """
     if not modulated or format != "NCHW":
-        raise ConversionError(f"{g.scope}: DeformableOffsets without factors or in layout {format}; use NCHW with both")
+        raise ConversionError(f"{g.place}: DeformableOffsets without factors or in layout {format}; use NCHW with both")
     (batch, channels, height, width), (_, _, rows, columns) = x.shape, offsets.shape
     groups, (tall, wide) = deformable_groups, ksize
     parts = reshape(g, offsets, (batch, 3, groups, tall, wide, rows, columns))

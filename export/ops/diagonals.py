@@ -139,7 +139,7 @@ def matrix_diag(g, x, k: Const, rows: Const, columns: Const, value, *, align: Co
     """Diagonals (..., L) or (..., D, L) -> (..., rows, columns)"""
     bands = _Bands(_offsets(k), *g.type.shape[-2:], align)
     if bands.width != x.shape[-1]:
-        raise ConversionError(f"{g.scope}: diagonals of length {x.shape[-1]} do not fit {list(bands.shape)}")
+        raise ConversionError(f"{g.place}: diagonals of length {x.shape[-1]} do not fit {list(bands.shape)}")
     return _spread(g, x, bands, scalar(g, value, x.dtype))
 
 

@@ -58,14 +58,14 @@ def embedding(
     scale_grad_by_freq: Const = False,
 ):
     if max_norm is not None:
-        raise ConversionError(f"{g.scope}: Embedding with max_norm {max_norm} changes its weights; use None")
+        raise ConversionError(f"{g.place}: Embedding with max_norm {max_norm} changes its weights; use None")
     return g.op("Gather", weight, as_index(g, indices), axis=0)
 
 
 @handles("EmbeddingLookup")
 def embedding_lookup(g, table, indices, offset: Const = 0):
     if offset:
-        raise ConversionError(f"{g.scope}: EmbeddingLookup in a part of a table (offset {offset}); use offset 0")
+        raise ConversionError(f"{g.place}: EmbeddingLookup in a part of a table (offset {offset}); use offset 0")
     return g.op("Gather", table, as_index(g, indices), axis=0)
 
 

@@ -106,7 +106,7 @@ def matmul_of_integer_weights(
 ):
     """x ((weight + offset) scale) + bias, weight (K, N) of integers, scale and offset (N,)"""
     if antiquant_group_size or quant_scale is not None or quant_offset is not None:
-        raise ConversionError(f"{g.scope}: integer weights scaled by groups, or a quantised result; scale by column")
+        raise ConversionError(f"{g.place}: integer weights scaled by groups, or a quantised result; scale by column")
     weight = cast(g, transpose_last(g, weight) if transpose_weight else weight, x.dtype)
     weight = weight if antiquant_offset is None else g.op("Add", weight, antiquant_offset)
     product = matmul(g, x, g.op("Mul", weight, antiquant_scale), transpose_x)

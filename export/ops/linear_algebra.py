@@ -24,7 +24,7 @@ def log_determinant(g, x):
     """(sign, log |det x|). MindSpore adds up logarithms, so a large matrix has one where its determinant overflows."""
     if x.shape[-1] > LARGEST_INVERSE:
         raise ConversionError(
-            f"{g.scope}: the logarithm of the determinant of a {x.shape[-1]} x {x.shape[-1]} matrix; up to "
+            f"{g.place}: the logarithm of the determinant of a {x.shape[-1]} x {x.shape[-1]} matrix; up to "
             f"{LARGEST_INVERSE} x {LARGEST_INVERSE} has an ONNX form here")
     det = g.op("Det", x)
     return g.op("Sign", det), g.op("Log", g.op("Abs", det))
@@ -43,7 +43,7 @@ def inverse(g, x):
     size = x.shape[-1]
     if size > LARGEST_INVERSE:
         raise ConversionError(
-            f"{g.scope}: the inverse of a {size} x {size} matrix; up to {LARGEST_INVERSE} x {LARGEST_INVERSE} has an "
+            f"{g.place}: the inverse of a {size} x {size} matrix; up to {LARGEST_INVERSE} x {LARGEST_INVERSE} has an "
             "ONNX form here")
     if size == 1:
         return g.op("Reciprocal", x)

@@ -105,7 +105,7 @@ def softmax_cross_entropy(g, x, target):
 def sparse_softmax_cross_entropy(g, x, labels, *, is_grad: Const = False, sens: Const = 1.0):
     """The mean of -log softmax(x)[label]: x (B, C), labels (B,)."""
     if is_grad:
-        raise ConversionError(f"{g.scope}: SparseSoftmaxCrossEntropyWithLogits of the gradient; set is_grad=False")
+        raise ConversionError(f"{g.place}: SparseSoftmaxCrossEntropyWithLogits of the gradient; set is_grad=False")
     return g.op("SoftmaxCrossEntropyLoss", x, labels, reduction="mean")
 
 

@@ -11,7 +11,7 @@ from msnoah.export.ops.table import Const, as_tuple, handles
 
 
 def _refuse_training(g, layer: str) -> None:
-    raise ConversionError(f"{g.scope}: {layer} is in training mode; call set_train(False) before the export")
+    raise ConversionError(f"{g.place}: {layer} is in training mode; call set_train(False) before the export")
 
 
 @handles("BatchNorm")
@@ -23,7 +23,7 @@ def batch_norm(
     if is_training:
         _refuse_training(g, "BatchNorm")
     if data_format not in (0, "NCHW"):
-        raise ConversionError(f"{g.scope}: BatchNorm has data format {data_format}; use NCHW")
+        raise ConversionError(f"{g.place}: BatchNorm has data format {data_format}; use NCHW")
     return (g.op("BatchNormalization", x, gamma, beta, mean, variance, epsilon=float(epsilon)), None, None, None, None)
 
 

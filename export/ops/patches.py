@@ -44,7 +44,7 @@ def im2col(
 ):
     """(N, C, H, W) -> (N, C, kh kw, oh ow)"""
     if padding_mode != "CALCULATED":
-        raise ConversionError(f"{g.scope}: Im2Col with padding mode {padding_mode}; only CALCULATED is known")
+        raise ConversionError(f"{g.place}: Im2Col with padding mode {padding_mode}; only CALCULATED is known")
     columns = unfold(g, x, last(ksizes, 2), last(strides, 2), _symmetric(pads), last(dilations, 2))
     n, c, *window, height, width = columns.shape
     return reshape(g, columns, (n, c, math.prod(window), height * width))

@@ -43,7 +43,7 @@ def max_pool_by_mode_with_positions(g, x, *, ksize: Const, strides: Const, pad_m
     settings = ksize[1:3], strides[1:3], paddings(g, pad_mode, (), x.shape[2:], ksize[1:3], strides[1:3], (1, 1))
     if any(settings[2]):
         # MindSpore's own kernel shifts the windows here.
-        raise ConversionError(f"{g.scope}: MaxPoolWithArgmax with padding; use MaxPoolWithArgmaxV2")
+        raise ConversionError(f"{g.place}: MaxPoolWithArgmax with padding; use MaxPoolWithArgmaxV2")
     return _maximum(g, x, *settings), _positions(g, x, *settings, first_axis=1)
 
 
@@ -117,7 +117,7 @@ def _count_flat(x, kernel, pads) -> int:
 
 def _check_layout(g, layout: str, kernel, stride) -> tuple:
     if layout != "NCHW":
-        raise ConversionError(f"{g.scope}: pooling in layout {layout}; use NCHW")
+        raise ConversionError(f"{g.place}: pooling in layout {layout}; use NCHW")
     return last(kernel, 2), last(stride, 2)
 
 

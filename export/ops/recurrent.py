@@ -22,7 +22,7 @@ def lstm(
     the other and by direction, W (D, 4 H, I), R (D, 4 H, H) and the sum of both biases (D, 4 H)."""
     if num_layers != 1 or proj_size:
         raise ConversionError(
-            f"{g.scope}: LSTM of {num_layers} layers with projection to {proj_size}; only one layer without projection "
+            f"{g.place}: LSTM of {num_layers} layers with projection to {proj_size}; only one layer without projection "
             "has an ONNX form here (nn.LSTM gives one LSTM for each layer)")
     directions, size, flat = 1 + bool(bidirectional), hidden_size, reshape(g, weights, (-1,))
     shapes = [(directions, 4, size, x.shape[-1]), (directions, 4, size, size), (directions, 4, size)]

@@ -15,7 +15,7 @@ def align_regions(
 ):
     """regions (N, 5): index of the image and corners; roi_end_mode 1 means that the last pixel belongs to a region."""
     if not sample_num:
-        raise ConversionError(f"{g.scope}: ROIAlign with sample_num 0; give the number of samples")
+        raise ConversionError(f"{g.place}: ROIAlign with sample_num 0; give the number of samples")
     image = g.op("Cast", g.op("Gather", regions, np.array(0, np.int64), axis=1), to=TensorProto.INT64)
     boxes = g.op("Gather", regions, np.arange(1, 5), axis=1)
     if roi_end_mode:
@@ -32,7 +32,7 @@ def crop_and_resize(
 ):
     """x (B, H, W, C), boxes (N, 4) as shares (y1, x1, y2, x2), image (N,) -> (N, *crop_size, C)"""
     if method not in ("bilinear", "nearest"):
-        raise ConversionError(f"{g.scope}: CropAndResize with method {method}; use bilinear or nearest")
+        raise ConversionError(f"{g.place}: CropAndResize with method {method}; use bilinear or nearest")
     x = cast(g, x, np.dtype(np.float32))
     (batch, height, width, channels), (crop_height, crop_width) = x.shape, as_tuple(crop_size)
     flat = g.op("Reshape", x, g.ints(batch * height * width, channels))

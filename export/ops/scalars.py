@@ -37,7 +37,7 @@ def _compute(g, function: Callable, x, y):
     try:
         return function(x, y)
     except ArithmeticError as error:
-        raise ConversionError(f"{g.scope or 'the graph'}: {x} and {y} in a calculation of numbers: {error}") from None
+        raise ConversionError(f"{g.place}: {x} and {y} in a calculation of numbers: {error}") from None
 
 
 for _primitive, _functions in BINARY.items():

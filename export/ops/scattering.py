@@ -118,7 +118,7 @@ def tensor_scatter_mul(g, x, indices, updates):
 @handles("TensorScatterDiv")
 def tensor_scatter_div(g, x, indices, updates):
     if not np.issubdtype(x.dtype, np.floating):
-        raise ConversionError(f"{g.scope}: TensorScatterDiv of {x.dtype} has no ONNX form; use float32")
+        raise ConversionError(f"{g.place}: TensorScatterDiv of {x.dtype} has no ONNX form; use float32")
     return scatter_nd(g, x, indices, g.op("Reciprocal", updates), "mul")
 
 

@@ -59,7 +59,7 @@ def _one_index(index, size: int) -> tuple:
 def _check_known(g, bounds: list) -> None:
     if any(isinstance(bound, Value) for pair in bounds for bound in pair):
         raise ConversionError(
-            f"{g.scope or 'the graph'}: a slice begins or ends at a number that is computed at run time, so that the "
+            f"{g.place}: a slice begins or ends at a number that is computed at run time, so that the "
             "shape is not known; only one index, x[i], may be")
 
 

@@ -59,7 +59,7 @@ def count_below(g, row, values, include_equal: bool, dtype: np.dtype):
 @handles("SearchSorted")
 def search_sorted(g, row, values, sorter: Const = None, dtype: Const = None, right: Const = False):
     if sorter is not None:
-        raise ConversionError(f"{g.scope}: SearchSorted with a sorter; sort the sequence before instead")
+        raise ConversionError(f"{g.place}: SearchSorted with a sorter; sort the sequence before instead")
     return count_below(g, row, values, right, g.type.dtype)
 
 

@@ -145,7 +145,7 @@ WHOLE_TENSOR = 10000
 def quantile(g, x, q: Const, *, dim: Const = WHOLE_TENSOR, keep_dims: Const = False, ignore_nan: Const = False):
     """Between the two nearest of the sorted elements in proportion; several q lead to a new first axis."""
     if ignore_nan:
-        raise ConversionError(f"{g.scope}: Quantile of tensors with NaN; only ignore_nan=False is known")
+        raise ConversionError(f"{g.place}: Quantile of tensors with NaN; only ignore_nan=False is known")
     rank = len(x.shape)
     x, axis = (g.op("Reshape", x, g.ints(-1)), 0) if dim == WHOLE_TENSOR else (x, dim % rank)
     count = x.shape[axis]

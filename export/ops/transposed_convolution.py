@@ -46,7 +46,7 @@ def either_by_mode(
     output_padding: Const = 0, groups: Const = 1,
 ):
     if transposed:
-        raise ConversionError(f"{g.scope}: a transposed convolution with a pad mode; give paddings as numbers")
+        raise ConversionError(f"{g.place}: a transposed convolution with a pad mode; give paddings as numbers")
     return convolve_by_mode(g, x, weight, bias, stride, padding, dilation, groups)
 
 

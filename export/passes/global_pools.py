@@ -6,6 +6,9 @@ from msnoah.export.graph import TensorType
 from msnoah.export.onnx_graph import OnnxGraph, Operator
 from msnoah.export.passes.reduced_axes import read_axes
 
+POOLED = (np.float32, np.float16)
+"""Element types that ONNX Runtime pools."""
+
 
 def pool_globally(graph: OnnxGraph) -> bool:
     """Writes ReduceMean over the spatial axes of (B, C, H, W) as GlobalAveragePool, which ONNX Runtime runs in the
@@ -17,7 +20,7 @@ def pool_globally(graph: OnnxGraph) -> bool:
 def _pool(graph: OnnxGraph, mean: Operator) -> bool:
     x = mean.inputs[0]
     shape, type_ = graph.shape(x), graph.types[x]
-    if len(shape) != 4 or read_axes(graph, mean) != [2, 3] or type_.dtype.kind != "f":
+    if len(shape) != 4 or read_axes(graph, mean) != [2, 3] or type_.dtype not in POOLED:
         return False
     if mean.attributes.get("keepdims", 1):
         graph.rewrite(mean, "GlobalAveragePool", [x], {})

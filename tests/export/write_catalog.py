@@ -22,26 +22,26 @@ def find_cases(families: list[str]) -> list:
     return [case_ for name in wanted for case_ in importlib.import_module(name).CASES]
 
 
+def read_table() -> dict[str, tuple[set[str], str]]:
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        return {row["primitive"]: (set(row["operators"].split()), row["compared_with"]) for row in csv.DictReader(file)}
+
+
 def main(families: list[str]) -> None:
     from primitive_case import export
 
     from msnoah.export.converter import find_operators
 
-    rows, fresh = {}, set()
-    if families:
-        with TABLE.open(encoding="utf-8", newline="") as file:
-            rows = {
-                row["primitive"]: (set(row["operators"].split()), row["compared_with"]) for row in csv.DictReader(file)
-            }
+    fresh = {}
     for case_ in tqdm(find_cases(families)):
         with tempfile.TemporaryDirectory() as folder:
             export(case_, Path(folder) / "net.mindir")
             found = find_operators(Path(folder) / "net.mindir", opset=case_.opset)
         for name in case_.primitives.split():
-            operators, compared_with = rows[name] if name in fresh else (set(), "numpy")
-            fresh.add(name)
+            operators, compared_with = fresh.get(name, (set(), "numpy"))
             better = "mindspore" if "mindspore" in (compared_with, case_.compared_with) else "numpy"
-            rows[name] = operators | found[name], better
+            fresh[name] = operators | found[name], better
+    rows = (read_table() if families else {}) | fresh
     with TABLE.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("primitive", "operators", "compared_with"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from msnoah.errors import ConversionError, RuntimeUnavailableError, VerificationError
+from msnoah.errors import ConversionError, RuntimeUnavailableError, VerificationError, describe_failure
 from msnoah.export.file_pair import INTEGERS, FilePair
 from msnoah.export.verification import Arrays, Check, Predict, measure_difference, verify
 
@@ -106,8 +106,7 @@ def verify_onnx(
         checks = verify(run_mindir, {"onnx": pair.run_onnx}, sets, outputs=list(pair.outputs), tolerance=tolerance)
         noise = dict(zip(pair.outputs, _measure_noise(pair.run_onnx, sets[-1], rng), strict=True))
     except RuntimeError as error:
-        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
-        raise RuntimeUnavailableError(f"{mindir} and {onnx} cannot be run: {reason}") from None
+        raise RuntimeUnavailableError(f"{mindir} and {onnx} cannot be run: {describe_failure(error)}") from None
     origin = "given inputs" if inputs is not None else f"random inputs (seed {seed})"
     return Comparison(checks, pair.outputs, noise, tolerance, origin)
 

@@ -12,7 +12,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from msnoah.atomic_file import replacing
-from msnoah.errors import ConversionError
+from msnoah.errors import ConversionError, describe_failure
 from msnoah.export.mindir_file import MindirFile
 
 _REPORT_FOLDER = "MS_OM_PATH"
@@ -60,8 +60,8 @@ def temporary_mindir(cell: nn.Cell, inputs: Sequence[np.ndarray | Tensor]) -> It
         try:
             mindspore.export(cell, *tensors, file_name=str(path), file_format="MINDIR")
         except Exception as error:  # the compiler passes on whatever it meets: TypeError, NameError, RuntimeError ...
-            reason = str(error).strip().split("\n")[0]
-            raise ConversionError(f"MindSpore cannot compile {type(cell).__name__} to a graph: {reason}") from error
+            raise ConversionError(
+                f"MindSpore cannot compile {type(cell).__name__} to a graph: {describe_failure(error)}") from error
         yield path
 
 

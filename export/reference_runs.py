@@ -9,17 +9,22 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, nn
 
-from msnoah.errors import RuntimeUnavailableError
+from msnoah.errors import RuntimeUnavailableError, describe_failure
 from msnoah.export.mindir import evaluating
 from msnoah.export.verification import Arrays, Predict
 
 
 def run_cell(cell: nn.Cell) -> Predict:
-    """How to run a Cell: in evaluation mode, whatever mode it is in."""
+    """How to run a Cell: in evaluation mode, whatever mode it is in; RuntimeUnavailableError where MindSpore fails."""
 
     def predict(inputs: Arrays) -> Arrays:
         with evaluating(cell):
-            return _arrays(cell(*map(_tensor, inputs)))
+            try:
+                return _arrays(cell(*map(_tensor, inputs)))
+            except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+                raise RuntimeUnavailableError(
+                    f"MindSpore cannot run {type(cell).__name__} here, so that there is nothing to compare with: "
+                    f"{describe_failure(error)}") from error
 
     return predict
 
@@ -62,8 +67,7 @@ def _load(source: str | Path | bytes) -> nn.GraphCell:
         try:
             return nn.GraphCell(mindspore.load(str(path)))
         except (RuntimeError, ValueError, TypeError, MemoryError) as error:
-            reason = (str(error).strip() or type(error).__name__).split("\n")[0]
-            raise RuntimeUnavailableError(f"{path}: MindSpore cannot load it: {reason}") from None
+            raise RuntimeUnavailableError(f"{path}: MindSpore cannot load it: {describe_failure(error)}") from None
 
 
 def _tensor(values: np.ndarray) -> Tensor:

@@ -63,3 +63,9 @@ class RegressionError(MsnoahError):
     """A profile that is slower than its baseline by more than was allowed."""
 
     exit_code = 1
+
+
+def describe_failure(error: BaseException) -> str:
+    """What another library says of its failure, on one line: its first two lines that are no ruled ones."""
+    lines = [line.strip(" -") for line in str(error).splitlines()]
+    return " ".join([line for line in lines if line][:2])[:300] or type(error).__name__

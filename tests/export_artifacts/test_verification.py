@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from mindspore import nn, ops
 
-from msnoah.errors import VerificationError
+from msnoah.errors import RuntimeUnavailableError, VerificationError
+from msnoah.export.reference_runs import run_cell
 from msnoah.export.verification import require_passed, verify
 
 REFERENCE = np.array([[1.0, -4.0], [2.0, 0.0]], np.float32)
@@ -60,3 +62,14 @@ def test_the_worst_difference_is_named():
 def test_outputs_that_are_not_finite_are_named_as_such():
     with pytest.raises(VerificationError, match="onnx, or the trained model, gives NaN, infinity or another shape in output 'output_0'"):
         require_passed(check(REFERENCE * np.nan), 1e-5)
+
+
+class Failing(nn.Cell):
+    def construct(self, x):
+        return ops.matmul(x, x)
+
+
+def test_a_cell_that_mindspore_cannot_run_is_one_line():
+    with pytest.raises(RuntimeUnavailableError, match="cannot run Failing here, so that there is nothing") as failure:
+        run_cell(Failing())([np.ones((2, 3), np.float32)])
+    assert "\n" not in str(failure.value)

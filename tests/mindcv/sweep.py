@@ -65,8 +65,9 @@ def measure(folder: Path, names: list[str]) -> None:
 
 
 def collect(folder: Path, names: list[str]) -> None:
-    found = [folder / name / "record.json" for name in names]
-    RECORDS.write_text("".join(path.read_text() + "\n" for path in found if path.exists()))
+    found = {name: folder / name / "record.json" for name in names}
+    lines = [p.read_text() if p.exists() else json.dumps({"model": name, "step": "untried"}) for name, p in found.items()]
+    RECORDS.write_text("\n".join(lines) + "\n")
 
 
 COMMANDS = {"build": build, "measure": measure, "collect": collect}

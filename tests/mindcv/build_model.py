@@ -1,4 +1,4 @@
-"""One MindCV model, in a process of its own: builds it, writes MindIR, reference outputs and the native exporter's ONNX.
+"""One MindCV model in a process of its own: its MindIR, reference outputs, and the native exporter's ONNX.
 
 Run by `sweep.py`. Needs mindspore and mindcv only, nothing of msnoah. Usage: python build_model.py NAME FOLDER [CALM]
 
@@ -40,7 +40,7 @@ def randomise_norms(net: nn.Cell, rng: np.random.Generator) -> None:
     for _, cell in net.cells_and_names():
         if isinstance(cell, NORMS):
             size = cell.moving_mean.shape
-            draws = rng.normal(0, 0.1, size), rng.uniform(0.5, 1.5, size), rng.uniform(0.5, 1.5, size), rng.normal(0, 0.1, size)
+            draws = [rng.normal(0, 0.1, size), *rng.uniform(0.5, 1.5, (2, *size)), rng.normal(0, 0.1, size)]
             parameters = cell.moving_mean, cell.moving_variance, cell.gamma, cell.beta
             for parameter, draw in zip(parameters, draws, strict=True):
                 parameter.set_data(Tensor(draw.astype(np.float32)))
@@ -101,8 +101,8 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.chdir(folder)
-    record = {"model": name, "family": _model_to_module[name], "mindspore": ms.__version__, "mindcv": mindcv.__version__}
-    record |= {"calm": calm}
+    record = {"model": name, "family": _model_to_module[name], "calm": calm}
+    record |= {"mindspore": ms.__version__, "mindcv": mindcv.__version__}
     start = time.process_time()
     try:
         build(name, folder, calm, record)

@@ -1,8 +1,8 @@
 """Every model of MindCV through MindSpore, our converter and ONNX Runtime; one line of JSON a model.
 
     pip install mindcv==0.3.0
-    python tests/mindcv/sweep.py build FOLDER [PATTERN ...]      # MindIR, reference outputs, native ONNX: 80 CPU minutes
-    python tests/mindcv/sweep.py measure FOLDER [PATTERN ...]    # our conversion, parity, time beside the native graph
+    python tests/mindcv/sweep.py build FOLDER [PATTERN ...]      # MindIR, reference outputs, native ONNX: 80 CPU min
+    python tests/mindcv/sweep.py measure FOLDER [PATTERN ...]    # our conversion, parity, time beside native
     python tests/mindcv/sweep.py collect FOLDER                  # tests/mindcv/records.jsonl
     python tests/mindcv/write_table.py                           # docs/mindcv.md
 
@@ -66,7 +66,8 @@ def measure(folder: Path, names: list[str]) -> None:
 
 def collect(folder: Path, names: list[str]) -> None:
     found = {name: folder / name / "record.json" for name in names}
-    lines = [p.read_text() if p.exists() else json.dumps({"model": name, "step": "untried"}) for name, p in found.items()]
+    untried = {name: json.dumps({"model": name, "step": "untried"}) for name in names}
+    lines = [path.read_text() if path.exists() else untried[name] for name, path in found.items()]
     RECORDS.write_text("\n".join(lines) + "\n")
 
 

@@ -98,16 +98,18 @@ def calm(records: list[dict]) -> list[str]:
     if not names:
         return []
     return [
-        f"- Factors of the norms are drawn from 0.5 to 1.5, times a smaller number for {', '.join(sorted(names))}: with "
-        "larger ones these random networks are ill-conditioned (ONNX Runtime's own two levels of optimisation differ by "
-        "6e-4 for skresnet50)."]
+        f"- Factors of the norms are drawn from 0.5 to 1.5, times a smaller number for {', '.join(sorted(names))}: "
+        "with larger ones these random networks are ill-conditioned (ONNX Runtime's own two levels of optimisation "
+        "differ by 6e-4 for skresnet50)."]
 
 
 def families(records: list[dict]) -> list[str]:
     groups = defaultdict(list)
     for record in filter(tried, records):
         groups[record.get("family", "?")].append(record)
-    lines = ["| family | models | export MindIR | msnoah | native | worst error | time ratio |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| family | models | export MindIR | msnoah | native | worst error | time ratio |",
+        "|---|---|---|---|---|---|---|"]
     for family, members in sorted(groups.items()):
         built = [r for r in members if exports(r)]
         ours = [r for r in built if "error" in r.get("ours", {})]
@@ -122,7 +124,8 @@ def families(records: list[dict]) -> list[str]:
 
 def models(records: list[dict]) -> list[str]:
     lines = [
-        "| model | parameters, M | input | operators | native | size, MB | native | error | noise | CPU, ms | native | ratio |",
+        "| model | parameters, M | input | operators | native | size, MB | native | error | noise | CPU, ms | native "
+        "| ratio |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|"]
     for record in sorted(records, key=lambda r: r["model"]):
         ours = record.get("ours", {})

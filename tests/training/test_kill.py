@@ -76,7 +76,8 @@ def untouched(tmp_path_factory) -> RunFolder:
     return RunFolder.open(folder / "run")
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [2, 10])
 def test_killed_and_resumed_is_the_same(untouched, tmp_path, kills):
     random = np.random.default_rng()
     moments = sorted(random.integers(0, STEPS + 1, kills))   # STEPS: in the BatchNorm pass

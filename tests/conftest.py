@@ -2,6 +2,19 @@
 
 import os
 
+import pytest
+
 import msnoah  # noqa: F401  (caps oneDNN at AVX2, which makes convolutions 70 times faster)
 
 os.environ.setdefault("GLOG_v", "3")
+
+
+@pytest.fixture
+def no_new_handlers():
+    """Handlers that a test adds are gone after it."""
+    from msnoah.export.ops import HANDLERS
+
+    before = dict(HANDLERS)
+    yield
+    HANDLERS.clear()
+    HANDLERS.update(before)

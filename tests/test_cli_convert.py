@@ -13,8 +13,6 @@ import pytest
 from mindspore import Tensor, nn, ops
 from test_cli import answer
 
-from msnoah.export.ops import HANDLERS
-
 ROOT = Path(__file__).parents[1]
 HANDLER = '''
 from msnoah.export import Const, handles
@@ -109,14 +107,6 @@ def converted(folder):
     convert_files([folder / "lookup_b2.mindir", folder / "lookup_b3.mindir"], folder / "lookup.onnx")
     convert_files([folder / "nan.mindir"], folder / "nan.onnx")
     return folder
-
-
-@pytest.fixture
-def no_new_handlers():
-    before = dict(HANDLERS)
-    yield
-    HANDLERS.clear()
-    HANDLERS.update(before)
 
 
 def test_one_file(folder, tmp_path, capsys):

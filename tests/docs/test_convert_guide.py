@@ -6,10 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from msnoah.cli import main
-from msnoah.export.ops import HANDLERS
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "convert.md"
@@ -50,14 +47,6 @@ def wordings(text: str) -> list[str]:
     """Lines without numbers and without the spaces that align them; lists of operators are all alike."""
     lines = [" ".join(NUMBER.sub("#", line).split()) for line in text.splitlines()]
     return ["operators" if OPERATORS.fullmatch(line) else line for line in lines]
-
-
-@pytest.fixture
-def no_new_handlers():
-    before = dict(HANDLERS)
-    yield
-    HANDLERS.clear()
-    HANDLERS.update(before)
 
 
 def test_every_block_does_what_it_shows(tmp_path, monkeypatch, capsys, no_new_handlers):

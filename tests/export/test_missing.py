@@ -5,7 +5,6 @@ import pytest
 from msnoah.errors import ConversionError
 from msnoah.export.graph import Graph, Node, Program
 from msnoah.export.missing import check_primitives, find_missing
-from msnoah.export.ops import HANDLERS
 from msnoah.export.user_handlers import load_handlers
 
 HANDLER = """
@@ -45,14 +44,6 @@ def test_the_error_names_them_all_and_a_way_out():
 
 def test_nothing_is_missing():
     check_primitives(program(node("ReLU", "", "a")))
-
-
-@pytest.fixture
-def no_new_handlers():
-    before = dict(HANDLERS)
-    yield
-    HANDLERS.clear()
-    HANDLERS.update(before)
 
 
 def test_a_file_adds_what_was_missing(tmp_path, no_new_handlers):

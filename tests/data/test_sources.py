@@ -195,7 +195,7 @@ def test_damaged_idx_is_refused(tmp_path, content, message):
             read_idx(tmp_path / name, rank=3)
 
 
-@pytest.mark.parametrize("content", [b"text", gzip.compress(b"\x00\x00\x08\x03" + bytes(500))[:20]])
+@pytest.mark.parametrize("content", [b"text", gzip.compress(b"\x00\x00\x08\x03" + bytes(500))[:20]], ids=["no gzip", "cut"])
 def test_damaged_gzip_is_refused(tmp_path, content):
     (tmp_path / "x.gz").write_bytes(content)
     with pytest.raises(DataError, match="x.gz"):

@@ -8,6 +8,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+VIDEO_SOURCES = ("video_list", "frame_list", "camera_motion")
 
 
 class Section(BaseModel):
@@ -36,21 +37,62 @@ class RandAugmentConfig(Section):
 class AugmentConfig(Section):
     """What a training image goes through, in this order."""
 
-    crop: Literal["none", "padded", "random_resized"] = "none"
+    crop: Literal["none", "padded", "random_resized", "multi_scale"] = "none"
     padding: Annotated[int, Field(ge=0)] = 0
     scale: tuple[Positive, Positive] = (0.08, 1.0)
     ratio: tuple[Positive, Positive] = (0.75, 4 / 3)
+    # of multi_scale: sides of the crop as parts of the frame's short side
+    scales: list[Annotated[float, Field(gt=0, le=1)]] = [1.0, 0.875, 0.75, 0.66, 0.5]
+    max_scale_gap: Annotated[int, Field(ge=0)] = 1   # how far apart in `scales` width and height may lie
     horizontal_flip: Fraction = 0.0
     color_jitter: NotNegative = 0.0
+    hue_jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     rand_augment: RandAugmentConfig | None = None
     random_erasing: Fraction = 0.0
+    erasing_fill: Literal["pixel", "color"] = "pixel"   # noise for every pixel, or one random colour
+
+
+class ViewConfig(Section):
+    """How evaluation looks at a video: `clips` spread over it, `crops` of each; their probabilities are averaged."""
+
+    clips: Count = 1
+    crops: Literal[1, 3] = 1          # the centre, or three along the longer side
+    short_side: Count = 256           # of a frame before it is cropped
+    size: Count | None = None         # of a crop; data.image_size if left out
+
+
+class ClipConfig(Section):
+    """How clips are cut out of videos, and how training frames are sized before they are cropped."""
+
+    frames: Count = 16
+    interval: Count = 4               # a clip takes every fourth frame
+    short_side: Count = 256
+    short: Literal["loop", "skip", "fail"] = "loop"   # a video of fewer frames than a clip spans
+    val: ViewConfig = ViewConfig()
+    test: ViewConfig = ViewConfig(clips=10, crops=3, short_side=224)
+
+    @property
+    def span(self) -> int:
+        """Frames from the first to the last of a clip."""
+        return (self.frames - 1) * self.interval + 1
+
+
+class ClipCacheConfig(Section):
+    """A folder of decoded, resized frames, so that only the first epoch decodes videos."""
+
+    path: str
+    short_side: Count = 256
+    quality: Annotated[int, Field(ge=1, le=100)] | None = 95   # of JPEG; null keeps every bit (PNG)
 
 
 class DataConfig(Section):
-    """Where images come from and what a model sees of them (channels first, RGB or grey, scaled 0-1, then normalised)."""
+    """Where images or clips come from and what a model sees of them (channels first, scaled 0-1, then normalised)."""
 
-    source: Literal["digits", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
+    source: Literal[
+        "digits", "fashion_mnist", "cifar10", "cifar100", "image_folder", "video_list", "frame_list", "camera_motion"]
     path: str | None = None
+    train_list: str | None = None   # video_list and frame_list: files that name one video and its label a line
+    val_list: str | None = None
     image_size: Count = 224
     channels: Literal[1, 3] = 3
     mean: list[float] = [0.485, 0.456, 0.406]
@@ -60,7 +102,21 @@ class DataConfig(Section):
     workers: Count = 2
     corrupt: Literal["fail", "skip"] = "fail"
     augment: AugmentConfig = AugmentConfig()
+    clip: ClipConfig | None = None
+    cache: ClipCacheConfig | None = None
     classes: list[str] = []
+
+    @model_validator(mode="after")
+    def _clips_of_video_sources(self):
+        is_video = self.source in VIDEO_SOURCES
+        if is_video and self.clip is None:
+            raise ValueError(f"clip is missing; {self.source} gives videos, so say how clips are cut, as in "
+                             "clip: {frames: 16, interval: 4}")
+        misplaced = [key for key in ("clip", "cache", "train_list", "val_list") if getattr(self, key) is not None]
+        if misplaced and not is_video:
+            raise ValueError(f"{misplaced[0]} belongs to video sources ({', '.join(VIDEO_SOURCES)}), "
+                             f"but source is {self.source}")
+        return self
 
     @model_validator(mode="after")
     def _one_constant_per_channel(self):
@@ -72,13 +128,15 @@ class DataConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """AdamW (decoupled decay, bias correction) or SGD with momentum. 1-D parameters and names in `no_decay` are not decayed."""
+    """AdamW (decoupled decay, bias correction) or SGD with momentum. Names in `no_decay` are not decayed, and 1-D weights unless `decay_1d`."""
 
     name: Literal["adamw", "sgd"] = "adamw"
     lr: Positive = 5e-4
     lr_batch: Count | None = None  # lr is multiplied by (batch_size * accumulate) / lr_batch
     weight_decay: NotNegative = 0.05
     no_decay: list[str] = []
+    decay_1d: bool = False   # decay biases and norms too
+    lr_factors: dict[str, Positive] = {}   # lr of weights whose names begin so is multiplied, as in {backbone: 0.1}
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: Positive = 1e-8
     momentum: Fraction = 0.9
@@ -169,6 +227,8 @@ class RunConfig(Section):
     def model_arguments(self) -> dict[str, Any]:
         """Keyword arguments of the model's factory: what follows from the data, then what `model.args` says."""
         derived = {"image_size": self.data.image_size, "in_channels": self.data.channels}
+        if self.data.clip:
+            derived["num_frames"] = self.data.clip.frames
         if self.data.classes:
             derived["num_classes"] = len(self.data.classes)
         return {**derived, **self.model.args}

@@ -1,6 +1,7 @@
-"""Where labelled images come from: one protocol, one file for each kind of source, one table."""
+"""Where labelled images and videos come from: two protocols, one file for each kind of source, one table."""
 
 import importlib
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -24,16 +25,43 @@ class ImageSource(Protocol):
         """What a message calls an image: its path, or its place in the data set."""
 
 
+class Video(Protocol):
+    """The frames of one video, read in any order."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, indices: Sequence[int]) -> np.ndarray:
+        """Frames by index (any order, repeats allowed), (len(indices), H, W, 3) uint8 RGB. DataError for what is damaged."""
+
+
+class VideoSource(Protocol):
+    """One split of a labelled set of videos, opened by index from any thread."""
+
+    classes: list[str]
+    labels: np.ndarray  # (N,) int32, indices into classes
+
+    def __len__(self) -> int: ...
+
+    def video(self, index: int) -> Video:
+        """A video, opened; DataError names a file that is missing, empty or holds no video."""
+
+    def name(self, index: int) -> str:
+        """What a message calls a video: its path, or its place in the data set. Differs for each sample."""
+
+
 _OPENERS = {
     "digits": ("msnoah.data.digits", "open_digits"),
     "fashion_mnist": ("msnoah.data.idx", "open_fashion_mnist"),
     "cifar10": ("msnoah.data.cifar", "open_cifar10"),
     "cifar100": ("msnoah.data.cifar", "open_cifar100"),
     "image_folder": ("msnoah.data.image_folder", "open_image_folder"),
+    "video_list": ("msnoah.data.video_list", "open_video_list"),
+    "frame_list": ("msnoah.data.video_list", "open_frame_list"),
+    "camera_motion": ("msnoah.data.camera_motion", "open_camera_motion"),
 }
 
 
-def open_source(data: DataConfig, split: Literal["train", "val"]) -> ImageSource:
+def open_source(data: DataConfig, split: Literal["train", "val"]) -> ImageSource | VideoSource:
     """One split of the data that a config names.
 
     Raises:

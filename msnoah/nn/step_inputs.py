@@ -11,9 +11,11 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from msnoah.nn.drop_path import DropPath
+from msnoah.nn.dropout import Dropout
 from msnoah.nn.rep_norm import ProgressiveRepBatchNorm
 
 STEP_INPUTS = ("layer_norm_share", "keep_scale")
+DROPS = (DropPath, Dropout)
 BUFFERS = ("moving_mean", "moving_variance")
 
 
@@ -29,19 +31,19 @@ def set_warm(model: nn.Cell, warm: bool) -> None:
         norm.warm = bool(warm)
 
 
-def prepare_drop_paths(model: nn.Cell, batch_size: int) -> None:
-    """Sizes every DropPath for training batches of `batch_size` samples. To be called before the step is compiled."""
-    for path in _cells_of(model, DropPath):
-        scale = Tensor(np.ones((batch_size, 1, 1), np.float32))
-        path.keep_scale = Parameter(scale, name=path.keep_scale.name, requires_grad=False)
+def prepare_drops(model: nn.Cell, batch_size: int) -> None:
+    """Sizes every DropPath and Dropout for training batches of `batch_size` samples. To be called before the step is compiled."""
+    for drop in _cells_of(model, DROPS):
+        shape = (batch_size, *drop.keep_scale.shape[1:])
+        drop.keep_scale = Parameter(Tensor(np.ones(shape, np.float32)), name=drop.keep_scale.name, requires_grad=False)
 
 
-def draw_drop_paths(model: nn.Cell, rng: np.random.Generator) -> None:
-    """Draws for every DropPath, in the model's order, which samples of the next batch keep their branch."""
-    for path in _cells_of(model, DropPath):
-        keep = 1.0 - path.rate
-        kept = rng.random(path.keep_scale.shape) < keep
-        ops.assign(path.keep_scale, Tensor((kept / keep).astype(np.float32)))
+def draw_drops(model: nn.Cell, rng: np.random.Generator) -> None:
+    """Draws for every DropPath and Dropout, in the model's order, what of the next batch is kept."""
+    for drop in _cells_of(model, DROPS):
+        keep = 1.0 - drop.rate
+        kept = rng.random(drop.keep_scale.shape) < keep
+        ops.assign(drop.keep_scale, Tensor((kept / keep).astype(np.float32)))
 
 
 def weights(model: nn.Cell) -> dict[str, Parameter]:
@@ -59,5 +61,5 @@ def _last(name: str) -> str:
     return name.rsplit(".", 1)[-1]
 
 
-def _cells_of(model: nn.Cell, kind: type) -> Iterator[nn.Cell]:
+def _cells_of(model: nn.Cell, kind: type | tuple[type, ...]) -> Iterator[nn.Cell]:
     return (cell for _, cell in model.cells_and_names() if isinstance(cell, kind))

@@ -14,7 +14,7 @@ from msnoah.errors import CheckpointError
 from msnoah.registry import create_model
 from msnoah.run_folder import RunFolder
 from msnoah.training.device import select_device
-from msnoah.training.metrics import ClassificationMetrics
+from msnoah.metrics.classification import ClassificationMetrics
 from msnoah.training.mixed_precision import mixed_precision
 from msnoah.training.train_step import compiled
 

@@ -132,7 +132,7 @@ class Trainer:
         ms.set_seed(config.seed)   # the draws of the initial weights
         self.model = create_model(config.model.name, checkpoint=checkpoint, strict=config.model.strict,
                                   **config.model_arguments())
-        step_inputs.prepare_drop_paths(self.model, settings.batch_size)
+        step_inputs.prepare_drops(self.model, settings.batch_size)
         self.weights = step_inputs.weights(self.model)
         mixed_precision(self.model, settings.amp_level)
         self.optimizer = create_optimizer([w for w in self.weights.values() if w.requires_grad], settings.optimizer)
@@ -186,7 +186,7 @@ class Trainer:
     def _with_drop_paths(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for number, batch in enumerate(batches):
             random = np.random.default_rng((self.config.seed, DROP_PATH, self.state.step, number))
-            step_inputs.draw_drop_paths(self.model, random)
+            step_inputs.draw_drops(self.model, random)
             yield batch
 
     def _check_finite(self, result: StepResult) -> None:

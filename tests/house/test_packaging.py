@@ -11,7 +11,7 @@ from test_source_rules import ROOT, SOURCES
 
 from msnoah.config_file import dump_config, load_config
 
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 
 
 def test_packages_list_equals_the_folders():

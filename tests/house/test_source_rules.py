@@ -70,6 +70,7 @@ FORBIDDEN = [
     ("msnoah.nn", ["msnoah.models", "msnoah.data", "msnoah.training", "msnoah.export", "msnoah.deploy", "msnoah.cli"]),
     ("msnoah.models", ["msnoah.data", "msnoah.training", "msnoah.export", "msnoah.deploy", "msnoah.cli"]),
     ("msnoah.data", ["msnoah.models", "msnoah.training", "msnoah.export", "msnoah.deploy", "msnoah.cli"]),
+    ("msnoah.metrics", ["msnoah.nn", "msnoah.models", "msnoah.data", "msnoah.training", "msnoah.export", "msnoah.deploy", "msnoah.cli"]),
     ("msnoah.training", ["msnoah.models", "msnoah.export", "msnoah.deploy", "msnoah.cli"]),
     ("msnoah.checkpoint", ["msnoah.models", "msnoah.training", "msnoah.export", "msnoah.deploy", "msnoah.cli"]),
     ("msnoah.export", ["msnoah.deploy", "msnoah.cli", "msnoah.training", "msnoah.models"]),

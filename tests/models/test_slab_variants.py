@@ -7,7 +7,7 @@ from mindspore import nn
 
 from msnoah.errors import ModelError
 from msnoah.nn.fusing import fuse
-from msnoah.nn.step_inputs import STEP_INPUTS, count_parameters, draw_drop_paths, prepare_drop_paths, weights
+from msnoah.nn.step_inputs import STEP_INPUTS, count_parameters, draw_drops, prepare_drops, weights
 from msnoah.registry import create_model, list_models
 from tests.goldens.slab_goldens import relative_error
 
@@ -126,8 +126,8 @@ def test_graph_mode_computes_what_pynative_does_and_trains_the_same(name):
         return model(x)
 
     assert relative_error(evaluate(x).asnumpy(), model(x).asnumpy()) <= GATE
-    prepare_drop_paths(model, 4)
-    draw_drop_paths(model, np.random.default_rng(0))
+    prepare_drops(model, 4)
+    draw_drops(model, np.random.default_rng(0))
     model.set_train()
     learnt = [parameter for parameter in weights(model).values() if parameter.requires_grad]
 

@@ -6,7 +6,7 @@ from mindspore import nn
 
 from msnoah.nn.drop_path import DropPath, drop_path, drop_path_rates
 from msnoah.nn.rep_norm import ProgressiveRepBatchNorm
-from msnoah.nn.step_inputs import count_parameters, draw_drop_paths, prepare_drop_paths, set_layer_norm_share, weights
+from msnoah.nn.step_inputs import count_parameters, draw_drops, prepare_drops, set_layer_norm_share, weights
 
 X = ms.Tensor(np.random.default_rng(0).standard_normal((6, 3, 4)).astype(np.float32))
 
@@ -23,13 +23,13 @@ class Branches(nn.Cell):
 
 
 def _drawn(model, seed: int) -> list[np.ndarray]:
-    draw_drop_paths(model, np.random.default_rng(seed))
+    draw_drops(model, np.random.default_rng(seed))
     return [path.keep_scale.asnumpy().copy() for path in (model.first, model.second)]
 
 
 def test_one_seed_draws_one_set_of_paths_and_another_seed_another():
     model = Branches()
-    prepare_drop_paths(model, 64)
+    prepare_drops(model, 64)
     first, again, other = _drawn(model, 1), _drawn(model, 1), _drawn(model, 2)
     assert all(np.array_equal(a, b) for a, b in zip(first, again))
     assert not any(np.array_equal(a, b) for a, b in zip(first, other))
@@ -39,7 +39,7 @@ def test_one_seed_draws_one_set_of_paths_and_another_seed_another():
 
 def test_dropped_samples_are_zero_in_training_and_all_are_kept_in_evaluation():
     path = DropPath(0.5)
-    prepare_drop_paths(path, 6)
+    prepare_drops(path, 6)
     path.keep_scale.set_data(ms.Tensor(np.array([0, 2, 0, 2, 2, 2], np.float32).reshape(6, 1, 1)))
     assert np.array_equal(path(X).asnumpy(), X.asnumpy())
     path.set_train()
@@ -48,7 +48,7 @@ def test_dropped_samples_are_zero_in_training_and_all_are_kept_in_evaluation():
 
 def test_compiled_step_reads_the_step_inputs_anew():
     model = Branches()
-    prepare_drop_paths(model, 6)
+    prepare_drops(model, 6)
     model.set_train()
 
     @ms.jit
@@ -58,7 +58,7 @@ def test_compiled_step_reads_the_step_inputs_anew():
     outputs = []
     for share, seed in ((1.0, 1), (0.0, 1), (0.0, 2)):
         set_layer_norm_share(model, share)
-        draw_drop_paths(model, np.random.default_rng(seed))
+        draw_drops(model, np.random.default_rng(seed))
         outputs.append(step(X).asnumpy())
         assert np.allclose(outputs[-1], model(X).asnumpy(), atol=1e-6)
     assert not np.allclose(outputs[0], outputs[1]) and not np.allclose(outputs[1], outputs[2])

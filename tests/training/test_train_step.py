@@ -82,12 +82,12 @@ def test_clip_factor(norm, limit, factor):
 
 def test_share_and_drop_paths_reach_a_compiled_step():
     model = SmallNet(drop_path_rate=0.5)
-    step_inputs.prepare_drop_paths(model, 16)
+    step_inputs.prepare_drops(model, 16)
     step, scalars = step_of(model)
     data, losses = batch(16), []
     for share, seed in [(1.0, 0), (0.0, 0), (0.0, 1), (1.0, 0)]:
         step_inputs.set_layer_norm_share(model, share)
-        step_inputs.draw_drop_paths(model, np.random.default_rng(seed))
+        step_inputs.draw_drops(model, np.random.default_rng(seed))
         losses.append(step([data], scalars * 0).loss)   # rate 0: the weights stay, the inputs alone differ
     assert len(set(losses[:3])) == 3
     assert losses[3] == losses[0]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from msnoah.training.metrics import ClassificationMetrics
+from msnoah.metrics.classification import ClassificationMetrics
 
 
 def test_against_counting_by_hand():

@@ -1,0 +1,56 @@
+"""What a loader batches: a source's samples as pixels of one shape, images and clips alike."""
+
+import importlib
+from typing import Literal, Protocol
+
+import numpy as np
+
+from msnoah.config import DataConfig
+from msnoah.data.preprocessing import evaluation_view
+from msnoah.data.sources import ImageSource
+from msnoah.data.transforms import training_view
+from msnoah.errors import DataError
+
+ViewKind = Literal["val", "test"]
+
+
+class SkippedSample(DataError):
+    """A sample that the config leaves out, whatever it says of unreadable ones: a video shorter than a clip."""
+
+
+class Views(Protocol):
+    """Samples of one split as uint8 pixels, read by index from any thread."""
+
+    count: int                      # views of a sample in evaluation
+    pixel_shape: tuple[int, ...]    # of one view: (H, W, C), or (T, H, W, C)
+
+    def training(self, index: int, random: np.random.Generator) -> np.ndarray:
+        """One augmented view, `pixel_shape` uint8; all draws come from `random`. DataError names an unreadable sample."""
+
+    def evaluation(self, index: int) -> np.ndarray:
+        """All views of a sample, (count, *pixel_shape) uint8. DataError names an unreadable sample."""
+
+
+class ImageViews:
+    """Images, one view each."""
+
+    count = 1
+
+    def __init__(self, source: ImageSource, data: DataConfig):
+        self._source, self._data = source, data
+        self.pixel_shape = (data.image_size, data.image_size, data.channels)
+
+    def training(self, index: int, random: np.random.Generator) -> np.ndarray:
+        """One augmented image, (H, W, C) uint8."""
+        return training_view(self._source.image(index), self._data, random)
+
+    def evaluation(self, index: int) -> np.ndarray:
+        """The image as evaluation sees it, (1, H, W, C) uint8."""
+        return evaluation_view(self._source.image(index), self._data)[None]
+
+
+def open_views(source, data: DataConfig, kind: ViewKind = "val") -> Views:
+    """The views of a source; `kind` says which of the two ViewConfigs evaluation follows, where samples are clips."""
+    if data.clip is None:
+        return ImageViews(source, data)
+    return importlib.import_module("msnoah.data.clip_views").ClipViews(source, data, kind)

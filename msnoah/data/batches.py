@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from msnoah.config import DataConfig, MixupConfig
 from msnoah.data.mixup import mix, smooth_targets
-from msnoah.data.preprocessing import evaluation_view, normalise
+from msnoah.data.preprocessing import normalise
 from msnoah.data.random_erasing import random_erasing
 from msnoah.data.random_streams import Purpose, Streams
-from msnoah.data.sources import ImageSource
-from msnoah.data.transforms import training_view
+from msnoah.data.sources import ImageSource, VideoSource
+from msnoah.data.views import SkippedSample, ViewKind, open_views
 from msnoah.errors import DataError
 
 _LOG = logging.getLogger(__name__)
@@ -26,29 +25,33 @@ _REPLACEMENT_TRIES = 20
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's input. Rows from `count` on are padding: zeros in every field."""
+    """One step's input. Samples from `count` on are padding: zeros in every field."""
 
-    images: np.ndarray  # (B, C, H, W) float32, normalised
+    images: np.ndarray  # (B * views, C, H, W) or (B * views, C, T, H, W) float32, normalised; a sample's views are neighbours
     targets: np.ndarray  # (B, K) float32, sum to 1
     labels: np.ndarray  # (B,) int32
     count: int
+    views: int = 1
 
 
 class BatchLoader:
     """The batches of a split, in the same bits whatever `data.workers` is and wherever an epoch is entered."""
 
-    def __init__(self, source: ImageSource, data: DataConfig, *, batch_size: int, training: bool, seed: int = 0,
-                 mixup: MixupConfig | None = None, label_smoothing: float = 0.0):
+    def __init__(self, source: ImageSource | VideoSource, data: DataConfig, *, batch_size: int, training: bool,
+                 seed: int = 0, mixup: MixupConfig | None = None, label_smoothing: float = 0.0, views: ViewKind = "val"):
         """Training shuffles, augments, mixes, smooths and drops the last short batch; evaluation does none of these.
 
         Raises:
-            DataError: no images, or fewer than one training batch of them.
+            DataError: no samples, or fewer than one training batch of them.
         """
         self._source, self._data, self._batch_size = source, data, batch_size
         self._training, self._seed, self._mixup = training, seed, mixup
         self._smoothing = label_smoothing if training else 0.0
+        self._reported: set[str] = set()
+        self.views = open_views(source, data, views)
         if len(source) < (batch_size if training else 1):
-            raise DataError(f"{data.source} has {len(source)} images, fewer than one batch of {batch_size}; lower the batch size")
+            raise DataError(f"{data.source} has {len(source)} samples, fewer than one batch of {batch_size}; "
+                            "lower the batch size")
 
     def __len__(self) -> int:
         whole, rest = divmod(len(self._source), self._batch_size)
@@ -58,7 +61,7 @@ class BatchLoader:
         """The batches of one epoch from number `start` on; closing the iterator ends its threads.
 
         Raises:
-            DataError: an image that cannot be read (data.corrupt: fail), or too many of them (skip).
+            DataError: a sample that cannot be read (data.corrupt: fail), or too many of them (skip).
         """
         stop, skipped = threading.Event(), []
         build = functools.partial(self._build, epoch, self._order(epoch), skipped, stop)
@@ -75,8 +78,15 @@ class BatchLoader:
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
-            if skipped:
-                _LOG.warning("epoch %d: %d unreadable images skipped, the first: %s", epoch, len(skipped), skipped[0])
+            self._report(epoch, skipped)
+
+    def _report(self, epoch: int, skipped: list[str]) -> None:
+        """One line a sample that was left out, the first time that it is; then their number."""
+        for message in sorted(set(skipped) - self._reported):
+            _LOG.warning("skipped: %s", message)
+        self._reported.update(skipped)
+        if skipped:
+            _LOG.warning("epoch %d: %d samples skipped", epoch + 1, len(skipped))
 
     def _order(self, epoch: int) -> np.ndarray:
         size = len(self._source)
@@ -92,42 +102,42 @@ class BatchLoader:
             random = streams.at(Purpose.SAMPLE, index) if self._training else None
             read = self._read(index, random, skipped)
             if read is not None:
-                image, read_index = read
-                views.append(self._view(image, read_index, random))
+                view, read_index = read
+                views.append(view)
                 labels.append(self._source.labels[read_index])
         images, targets = self._arrays(views, np.array(labels, np.int32))
         if self._training:
             targets = self._regularise(images, targets, streams, number, indices)
-        return Batch(images, targets, np.pad(np.array(labels, np.int32), (0, len(images) - len(views))), len(views))
+        padded = np.pad(np.array(labels, np.int32), (0, self._batch_size - len(labels)))
+        return Batch(images, targets, padded, len(labels), self._rows_per_sample)
+
+    @property
+    def _rows_per_sample(self) -> int:
+        return 1 if self._training else self.views.count
 
     def _read(self, index: int, random: np.random.Generator | None, skipped: list) -> tuple[np.ndarray, int] | None:
-        """An image and its index. With data.corrupt: skip, an unreadable one is replaced by a random other in training;
-        evaluation leaves it out, since another image in its place would count twice."""
+        """A sample's views, (views, ...) uint8, and its index. With data.corrupt: skip, an unreadable sample is replaced by
+        a random other in training; evaluation leaves it out, since another one in its place would count twice."""
         for _ in range(_REPLACEMENT_TRIES):
             try:
-                return self._source.image(index), index
+                views = self.views.training(index, random)[None] if self._training else self.views.evaluation(index)
+                return views, index
             except DataError as error:
-                if self._data.corrupt == "fail":
+                if self._data.corrupt == "fail" and not isinstance(error, SkippedSample):
                     raise
                 skipped.append(str(error))
             if random is None:
                 return None
             index = int(random.integers(len(self._source)))
-        raise DataError(f"{_REPLACEMENT_TRIES} unreadable images in a row, the last: {skipped[-1]}")
-
-    def _view(self, image: np.ndarray, index: int, random: np.random.Generator | None) -> np.ndarray:
-        try:
-            return training_view(image, self._data, random) if self._training else evaluation_view(image, self._data)
-        except (cv2.error, ValueError, ArithmeticError, MemoryError) as error:
-            shape = "x".join(map(str, image.shape))
-            raise DataError(f"{self._source.name(index)}: an image of {shape} cannot be transformed: {error}") from error
+        raise DataError(f"{_REPLACEMENT_TRIES} unreadable samples in a row, the last: {skipped[-1]}")
 
     def _arrays(self, views: list[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        data, size, count = self._data, self._batch_size, len(views)
-        images = np.zeros((size, data.channels, data.image_size, data.image_size), np.float32)
-        targets = np.zeros((size, len(self._source.classes)), np.float32)
+        count, rows = len(views), self._rows_per_sample
+        *frames, height, width, channels = self.views.pixel_shape
+        images = np.zeros((self._batch_size * rows, channels, *frames, height, width), np.float32)
+        targets = np.zeros((self._batch_size, len(self._source.classes)), np.float32)
         if count:
-            images[:count] = normalise(np.stack(views), data)   # (count, H, W, C) -> (count, C, H, W)
+            images[:count * rows] = normalise(np.concatenate(views), self._data)   # (rows, ..., C) -> (rows, C, ...)
             targets[:count] = smooth_targets(labels, targets.shape[1], self._smoothing)
         return images, targets
 

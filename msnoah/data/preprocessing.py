@@ -22,10 +22,14 @@ def evaluation_view(image: np.ndarray, data: DataConfig) -> np.ndarray:
 
 
 def normalise(pixels: np.ndarray, data: DataConfig) -> np.ndarray:
-    """(..., H, W, C) uint8 -> (..., C, H, W) float32: (pixel / 255 - mean) / std, per channel."""
+    """uint8 pixels as float32, (pixel / 255 - mean) / std per channel, channels first.
+
+    Images (N, H, W, C) -> (N, C, H, W), one image (H, W, C) -> (C, H, W), clips (N, T, H, W, C) -> (N, C, T, H, W).
+    """
     levels = np.arange(256, dtype=np.float32)[:, None] / 255
     table = (levels - np.array(data.mean, np.float32)) / np.array(data.std, np.float32)   # (256, C)
-    normalised = np.empty((*pixels.shape[:-3], pixels.shape[-1], *pixels.shape[-3:-1]), np.float32)
-    for channel in range(pixels.shape[-1]):
-        normalised[..., channel, :, :] = table[:, channel][pixels[..., channel]]   # four times as fast as arithmetic
+    axis = min(pixels.ndim - 3, 1)   # of the channels: behind the batch, if there is one
+    normalised = np.empty(np.moveaxis(pixels, -1, axis).shape, np.float32)
+    for channel, plane in enumerate(np.moveaxis(normalised, axis, 0)):
+        plane[...] = table[:, channel][pixels[..., channel]]   # four times as fast as arithmetic
     return normalised

@@ -1,8 +1,11 @@
 """What a loader batches: a source's samples as pixels of one shape, images and clips alike."""
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, Protocol
 
+import cv2
 import numpy as np
 
 from msnoah.config import DataConfig
@@ -42,11 +45,28 @@ class ImageViews:
 
     def training(self, index: int, random: np.random.Generator) -> np.ndarray:
         """One augmented image, (H, W, C) uint8."""
-        return training_view(self._source.image(index), self._data, random)
+        image = self._source.image(index)
+        with naming_failures(f"{self._source.name(index)}: an image of {_size(image)}"):
+            return training_view(image, self._data, random)
 
     def evaluation(self, index: int) -> np.ndarray:
         """The image as evaluation sees it, (1, H, W, C) uint8."""
-        return evaluation_view(self._source.image(index), self._data)[None]
+        image = self._source.image(index)
+        with naming_failures(f"{self._source.name(index)}: an image of {_size(image)}"):
+            return evaluation_view(image, self._data)[None]
+
+
+@contextmanager
+def naming_failures(what: str) -> Iterator[None]:
+    """Whatever a transform raises comes out as a DataError that says which sample it was."""
+    try:
+        yield
+    except (cv2.error, ValueError, ArithmeticError, MemoryError) as error:
+        raise DataError(f"{what} cannot be transformed: {error}") from error
+
+
+def _size(image: np.ndarray) -> str:
+    return "x".join(map(str, image.shape))
 
 
 def open_views(source, data: DataConfig, kind: ViewKind = "val") -> Views:

@@ -109,7 +109,7 @@ def test_grey_source_of_a_colour_model():
 
 @pytest.mark.parametrize("count, training", [(4, True), (0, False)])
 def test_no_batch_is_an_error(count, training):
-    with pytest.raises(DataError, match=f"has {count} images, fewer than one batch of 5"):
+    with pytest.raises(DataError, match=f"has {count} samples, fewer than one batch of 5"):
         loader(count, training=training)
 
 
@@ -127,7 +127,9 @@ def test_skipping_draws_another_image_and_says_so_once(caplog):
     with caplog.at_level(logging.WARNING, "msnoah.data"):
         taken = list(batches(2))
     assert len(taken) == 4 and all(batch.count == 5 for batch in taken)
-    assert len(caplog.records) == 1 and "unreadable images skipped, the first: folder/" in caplog.text
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[:-1] == [f"skipped: folder/{number}.jpg: not a whole image" for number in sorted(range(0, 20, 3), key=str)]
+    assert lines[-1] == "epoch 2: 12 samples skipped"
     assert_same(taken, batches(1))
 
 
@@ -138,7 +140,7 @@ def test_skipping_in_evaluation_leaves_the_row_out():
 
 
 def test_nothing_readable_is_an_error_also_when_skipping():
-    with pytest.raises(DataError, match="unreadable images in a row"):
+    with pytest.raises(DataError, match="unreadable samples in a row"):
         list(loader(source=NumberedSource(10, broken=range(10)), corrupt="skip").epoch(0))
 
 

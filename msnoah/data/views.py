@@ -74,3 +74,11 @@ def open_views(source, data: DataConfig, kind: ViewKind = "val") -> Views:
     if data.clip is None:
         return ImageViews(source, data)
     return importlib.import_module("msnoah.data.clip_views").ClipViews(source, data, kind)
+
+
+def count_views(data: DataConfig, kind: ViewKind) -> int:
+    """How many views of a sample evaluation averages."""
+    if data.clip is None:
+        return 1
+    view = data.clip.test if kind == "test" else data.clip.val
+    return view.clips * view.crops

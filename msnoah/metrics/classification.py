@@ -13,21 +13,26 @@ class ClassificationMetrics:
         self._loss_sum = 0.0
         self._top5_hits = 0
 
-    def update(self, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Adds a batch: logits (B, K) of any float type, labels (B,) of any integer type."""
-        logits = logits.astype(np.float64)
+    def update(self, logits: np.ndarray, labels: np.ndarray, views: int = 1) -> None:
+        """Adds a batch of N samples.
+
+        Args:
+            logits: (N * views, K) of any float type; a sample's views are neighbours.
+            labels: (N,) of any integer type.
+            views: how many looks at a sample are averaged, as probabilities.
+        """
+        log_probabilities = _average(_log_softmax(logits.astype(np.float64)), views)   # (N * views, K) -> (N, K)
         rows = np.arange(len(labels))
-        np.add.at(self.confusion, (labels, logits.argmax(1)), 1)
-        own = logits[rows, labels]
-        peak = logits.max(1)
-        self._loss_sum += float(np.sum(peak + np.log(np.exp(logits - peak[:, None]).sum(1)) - own))
+        np.add.at(self.confusion, (labels, log_probabilities.argmax(1)), 1)
+        own = log_probabilities[rows, labels]
+        self._loss_sum -= float(own.sum())
         # Ties and logits that are no numbers count against the label, so that a constant model scores 0, not 100 %.
-        above = np.sum(~(logits < own[:, None]), axis=1) - 1
+        above = np.sum(~(log_probabilities < own[:, None]), axis=1) - 1
         self._top5_hits += int(np.sum(above < 5))
 
     @property
     def count(self) -> int:
-        """Images seen so far."""
+        """Samples seen so far."""
         return int(self.confusion.sum())
 
     def result(self) -> dict[str, Any]:
@@ -41,3 +46,15 @@ class ClassificationMetrics:
         hits = self.confusion.diagonal()
         record["per_class"] = [float(hit / total) if total else None for hit, total in zip(hits, totals)]
         return record
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+
+def _average(log_probabilities: np.ndarray, views: int) -> np.ndarray:
+    if views == 1:
+        return log_probabilities
+    grouped = log_probabilities.reshape(-1, views, log_probabilities.shape[1])
+    return np.log(np.maximum(np.exp(grouped).mean(1), np.finfo(np.float64).tiny))   # (N, views, K) -> (N, K)

@@ -6,6 +6,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from msnoah.config import OptimizerConfig
+from msnoah.errors import ConfigError
 
 
 class AdamW(nn.Cell):
@@ -24,6 +25,7 @@ class AdamW(nn.Cell):
         self.first_moments = self.parameters.clone("first_moment", init="zeros")
         self.second_moments = self.parameters.clone("second_moment", init="zeros")
         self.decayed = tuple(is_decayed(p, config) for p in parameters)
+        self.factors = tuple(lr_factor(p, config) for p in parameters)
         self.betas = tuple(config.betas)
         self._weight_decay, self._eps = config.weight_decay, config.eps
         self._update = ops.AdamWeightDecay()
@@ -38,9 +40,10 @@ class AdamW(nn.Cell):
         lr, eps, decay = scalars[0], scalars[1], scalars[2]
         no_decay = decay * 0.0
         for i in range(len(self.parameters)):
+            own_lr = lr if self.factors[i] == 1 else lr * self.factors[i]
             own_decay = decay if self.decayed[i] else no_decay
             self._update(self.parameters[i], self.first_moments[i], self.second_moments[i],
-                         lr, self.betas[0], self.betas[1], eps, own_decay, gradients[i])
+                         own_lr, self.betas[0], self.betas[1], eps, own_decay, gradients[i])
         return lr
 
 
@@ -52,6 +55,7 @@ class SGD(nn.Cell):
         self.parameters = ParameterTuple(parameters)
         self.momenta = self.parameters.clone("momentum", init="zeros")
         self.decays = tuple(config.weight_decay if is_decayed(p, config) else 0.0 for p in parameters)
+        self.factors = tuple(lr_factor(p, config) for p in parameters)
         self.momentum, self.nesterov = config.momentum, config.nesterov
 
     def step_scalars(self, lr: float, step: int) -> np.ndarray:
@@ -66,17 +70,28 @@ class SGD(nn.Cell):
             momentum = self.momentum * self.momenta[i] + gradient
             direction = gradient + self.momentum * momentum if self.nesterov else momentum
             ops.assign(self.momenta[i], momentum)
-            ops.assign(parameter, parameter - lr * direction)
+            own_lr = lr if self.factors[i] == 1 else lr * self.factors[i]
+            ops.assign(parameter, parameter - own_lr * direction)
         return lr
 
 
 def is_decayed(parameter: Parameter, config: OptimizerConfig) -> bool:
-    """Matrices and kernels are; 1-D parameters (biases, norms, alpha) and names with a part in `no_decay` are not."""
-    return len(parameter.shape) > 1 and not any(part in parameter.name for part in config.no_decay)
+    """Names with a part in `no_decay` are not, nor 1-D parameters (biases, norms, alpha) unless `decay_1d`; others are."""
+    return (config.decay_1d or len(parameter.shape) > 1) and not any(part in parameter.name for part in config.no_decay)
+
+
+def lr_factor(parameter: Parameter, config: OptimizerConfig) -> float:
+    """What the learning rate of a weight is multiplied by: the longest of `lr_factors` that its name begins with, or 1."""
+    prefixes = [prefix for prefix in config.lr_factors if parameter.name.startswith(prefix)]
+    return config.lr_factors[max(prefixes, key=len)] if prefixes else 1.0
 
 
 def create_optimizer(parameters: list[Parameter], config: OptimizerConfig) -> AdamW | SGD:
-    """The optimiser that the config names, over these parameters."""
+    """The optimiser that the config names, over these parameters; ConfigError for an lr factor of no parameter."""
+    for prefix in config.lr_factors:
+        if not any(parameter.name.startswith(prefix) for parameter in parameters):
+            raise ConfigError(f"train.optimizer.lr_factors: no weight's name begins with '{prefix}'; they begin with "
+                              f"{', '.join(sorted({parameter.name.split('.')[0] for parameter in parameters}))}")
     return _OPTIMIZERS[config.name](parameters, config)
 
 

@@ -23,6 +23,15 @@ def test_against_counting_by_hand():
     assert record["images"] == 50
 
 
+def test_probabilities_of_views_are_averaged():
+    logits = np.log([[0.6, 0.3, 0.1], [0.1, 0.5, 0.4], [0.2, 0.2, 0.6], [0.3, 0.4, 0.3]]) + [[5], [-5], [0], [1]]
+    metrics = ClassificationMetrics(3)
+    metrics.update(logits, np.array([1, 2]), views=2)   # means: (0.35, 0.4, 0.25) and (0.25, 0.3, 0.45)
+    assert metrics.confusion.tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert metrics.result()["loss"] == pytest.approx(-np.log([0.4, 0.45]).mean())
+    assert metrics.count == 2
+
+
 @pytest.mark.parametrize("classes, has_top5", [(4, False), (5, True)])
 def test_top5_needs_five_classes(classes, has_top5):
     metrics = ClassificationMetrics(classes)

@@ -6,6 +6,7 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from msnoah.config import OptimizerConfig
+from msnoah.errors import ConfigError
 from msnoah.training.optimizers import create_optimizer, optimizer_state
 from msnoah.training.train_step import compiled
 
@@ -27,8 +28,13 @@ def gradients() -> list[list[np.ndarray]]:
              for shape in SHAPES.values()] for _ in range(STEPS)]
 
 
-def rate(step: int) -> float:
-    return 1e-2 / (step + 1)
+def rate(step: int, name: str = "", config: OptimizerConfig | None = None) -> float:
+    factor = 0.1 if config and config.lr_factors and name.startswith("head") else 1
+    return factor * 1e-2 / (step + 1)
+
+
+def is_decayed(name: str, config: OptimizerConfig) -> bool:
+    return name in DECAYED or config.decay_1d and name != "pos_embed"
 
 
 def adamw(config: OptimizerConfig) -> list[np.ndarray]:
@@ -38,8 +44,8 @@ def adamw(config: OptimizerConfig) -> list[np.ndarray]:
     for t, step_gradients in enumerate(gradients(), 1):
         for i, (name, g) in enumerate(zip(SHAPES, step_gradients)):
             g = g.astype(np.float64)
-            lr = rate(t - 1)
-            values[i] *= 1 - lr * (config.weight_decay if name in DECAYED else 0)
+            lr = rate(t - 1, name, config)
+            values[i] *= 1 - lr * (config.weight_decay if is_decayed(name, config) else 0)
             first[i] = b1 * first[i] + (1 - b1) * g
             second[i] = b2 * second[i] + (1 - b2) * g * g
             values[i] -= lr * (first[i] / (1 - b1**t)) / (np.sqrt(second[i] / (1 - b2**t)) + config.eps)
@@ -51,9 +57,9 @@ def sgd(config: OptimizerConfig) -> list[np.ndarray]:
     momenta = [np.zeros_like(v) for v in values]
     for step, step_gradients in enumerate(gradients()):
         for i, (name, g) in enumerate(zip(SHAPES, step_gradients)):
-            g = g + (config.weight_decay if name in DECAYED else 0) * values[i]
+            g = g + (config.weight_decay if is_decayed(name, config) else 0) * values[i]
             momenta[i] = config.momentum * momenta[i] + g
-            values[i] -= rate(step) * (g + config.momentum * momenta[i] if config.nesterov else momenta[i])
+            values[i] -= rate(step, name, config) * (g + config.momentum * momenta[i] if config.nesterov else momenta[i])
     return values
 
 
@@ -62,7 +68,9 @@ REFERENCES = {"adamw": adamw, "sgd": sgd}
 
 @pytest.mark.parametrize("mode", ["graph", "pynative"])
 @pytest.mark.parametrize("settings", [{"name": "adamw"}, {"name": "adamw", "betas": (0.8, 0.95), "eps": 1e-6},
-                                      {"name": "sgd"}, {"name": "sgd", "nesterov": True}])
+                                      {"name": "adamw", "lr_factors": {"head": 0.1}, "decay_1d": True},
+                                      {"name": "sgd"}, {"name": "sgd", "nesterov": True},
+                                      {"name": "sgd", "lr_factors": {"head": 0.1, "norm": 1.0}, "decay_1d": True}])
 def test_twenty_steps_of_the_published_formula(settings, mode):
     config = OptimizerConfig(weight_decay=0.3, no_decay=["pos_embed"], **settings)
     optimizer = create_optimizer(parameters(), config)
@@ -85,3 +93,8 @@ def test_names_of_weights_stay_and_moments_are_listed():
     state = optimizer_state(optimizer)
     assert len(state) == 2 * len(SHAPES)
     assert {"first_moment.head.weight", "second_moment.pos_embed"} < set(state)
+
+
+def test_a_factor_for_no_weight_is_refused():
+    with pytest.raises(ConfigError, match="no weight's name begins with 'backbone'; they begin with head, norm, pos_embed"):
+        create_optimizer(parameters(), OptimizerConfig(lr_factors={"backbone": 0.1}))

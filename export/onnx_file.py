@@ -55,12 +55,17 @@ def check_onnx(model: onnx.ModelProto) -> None:
         ConversionError: ONNX refuses the model, or a tensor's bytes do not fill its shape.
     """
     try:
-        onnx.checker.check_model(_without_weights(model), full_check=True)
+        onnx.checker.check_model(without_weights(model), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         raise ConversionError(f"the converted graph is not valid ONNX: {' '.join(str(error).split())}") from None
 
 
-def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which weights above INLINE_LIMIT are inputs of their shape, for what does not look at their contents.
+
+    Raises:
+        ConversionError: a weight's bytes do not fill its shape.
+    """
     light = _select(model, lambda f: f.name != "graph")
     light.graph.CopyFrom(_select(model.graph, lambda f: f.name != "initializer"))
     inputs = {info.name for info in model.graph.input}

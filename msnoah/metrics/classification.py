@@ -4,12 +4,16 @@ from typing import Any
 
 import numpy as np
 
+LARGEST_CONFUSION = 100   # classes; a larger matrix would be most of a record
+MOST_CONFUSED = 20
+
 
 class ClassificationMetrics:
     """Top-1, top-5, cross entropy and confusion counts over a data set of `classes` classes."""
 
     def __init__(self, classes: int):
         self.confusion = np.zeros((classes, classes), np.int64)   # row: label, column: prediction
+        self.predictions: list[int] = []   # of every sample, in the order seen
         self._loss_sum = 0.0
         self._top5_hits = 0
 
@@ -23,7 +27,9 @@ class ClassificationMetrics:
         """
         log_probabilities = _average(_log_softmax(logits.astype(np.float64)), views)   # (N * views, K) -> (N, K)
         rows = np.arange(len(labels))
-        np.add.at(self.confusion, (labels, log_probabilities.argmax(1)), 1)
+        predictions = log_probabilities.argmax(1)
+        self.predictions += predictions.tolist()
+        np.add.at(self.confusion, (labels, predictions), 1)
         own = log_probabilities[rows, labels]
         self._loss_sum -= float(own.sum())
         # Ties and logits that are no numbers count against the label, so that a constant model scores 0, not 100 %.
@@ -46,6 +52,19 @@ class ClassificationMetrics:
         hits = self.confusion.diagonal()
         record["per_class"] = [float(hit / total) if total else None for hit, total in zip(hits, totals)]
         return record
+
+    def record(self) -> dict[str, Any]:
+        """`result`, and what can be looked into: `confusion` (rows labels, columns predictions) for at most
+        LARGEST_CONFUSION classes, `most_confused` as [label, prediction, samples], most samples first, and `predictions`."""
+        record = self.result()
+        if len(self.confusion) <= LARGEST_CONFUSION:
+            record["confusion"] = self.confusion.tolist()
+        return record | {"most_confused": self._most_confused(), "predictions": self.predictions}
+
+    def _most_confused(self) -> list[list[int]]:
+        errors = self.confusion - np.diag(self.confusion.diagonal())
+        pairs = [[int(row), int(column), int(errors[row, column])] for row, column in zip(*errors.nonzero())]
+        return sorted(pairs, key=lambda pair: -pair[2])[:MOST_CONFUSED]
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:

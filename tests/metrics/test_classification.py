@@ -32,6 +32,17 @@ def test_probabilities_of_views_are_averaged():
     assert metrics.count == 2
 
 
+@pytest.mark.parametrize("classes", [4, 101])
+def test_a_record_holds_predictions_and_the_pairs_most_often_mixed_up(classes):
+    metrics = ClassificationMetrics(classes)
+    predictions, labels = [0, 1, 1, 1, 3, 0, 0], [0, 0, 0, 1, 2, 2, 2]
+    metrics.update(np.eye(classes)[predictions], np.array(labels))
+    record = metrics.record()
+    assert record["predictions"] == predictions and record["top1"] == pytest.approx(2 / 7)
+    assert record["most_confused"] == [[0, 1, 2], [2, 0, 2], [2, 3, 1]]   # label, prediction, samples
+    assert ("confusion" in record) is (classes <= 100)
+
+
 @pytest.mark.parametrize("classes, has_top5", [(4, False), (5, True)])
 def test_top5_needs_five_classes(classes, has_top5):
     metrics = ClassificationMetrics(classes)

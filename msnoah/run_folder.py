@@ -15,9 +15,10 @@ class RunFolder:
     """The files of one run.
 
     config.yaml (resolved)  history.jsonl  best.ckpt  last.ckpt        written by training
-    evaluation.json                                                    written by eval
+    evaluation.json  evaluation_onnx.json                              written by eval
     model.mindir  model.onnx  export.json                              written by export
     profiles/*.json                                                    written by profile
+    demo/*.mp4                                                         written by demo
     report.html                                                        written by report
     """
 
@@ -28,6 +29,7 @@ class RunFolder:
         self.best_checkpoint = self.path / "best.ckpt"
         self.last_checkpoint = self.path / "last.ckpt"
         self.evaluation_path = self.path / "evaluation.json"
+        self.onnx_evaluation_path = self.path / "evaluation_onnx.json"
         self.mindir_path = self.path / "model.mindir"
         self.onnx_path = self.path / "model.onnx"
         self.export_path = self.path / "export.json"

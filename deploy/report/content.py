@@ -1,6 +1,5 @@
 """What a report says: the facts of a run folder, whatever of them is there, arranged by section."""
 
-from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -8,12 +7,13 @@ import msnoah
 from msnoah.deploy.artifact import exported_artifact
 from msnoah.deploy.latency_table import COLUMNS, format_ms, format_size, table_cells
 from msnoah.deploy.profile import Profile
+from msnoah.deploy.report.accuracy import accuracy_tile, gather_accuracy
 from msnoah.deploy.report.charts import Series, distribution_chart, line_chart
+from msnoah.deploy.report.formats import count, duration, number, unit
 from msnoah.errors import ProfileError
-from msnoah.run_folder import RunFolder, read_json
+from msnoah.run_folder import RunFolder
 
 Record = dict[str, Any]
-MOST_CLASSES = 20  # of accuracy by class, the lowest
 MOST_OPERATORS = 10
 CURVES: tuple[tuple[str, float, dict[str, str]], ...] = (  # title, factor, {history key: name}
     ("Loss", 1, {"train_loss": "training", "val_loss": "validation"}),
@@ -31,36 +31,23 @@ def gather(run: RunFolder, profiles: list[Profile]) -> Record:
     """
     history = run.history()
     export = run.export_record() if run.export_path.is_file() else {}
-    evaluation = read_json(run.evaluation_path) if run.evaluation_path.is_file() else {}
+    accuracy = gather_accuracy(run)
     config = run.config()
     return {
         "name": run.name, "model": config.model.name, "data": config.data.source,
         "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), "version": msnoah.__version__,
-        "headlines": _headlines(history, evaluation, export, profiles),
+        "headlines": _headlines(history, accuracy, export, profiles),
         "curves": _curves(history), "training": _training_facts(history),
-        "evaluation": evaluation, "classes": _class_rows(evaluation),
+        "accuracy": accuracy,
         "export": export, "artifacts": _artifact_rows(run, export), "latency": _latency(profiles, export),
         "config": run.config_path.read_text(encoding="utf-8"),
     }
 
 
-def _headlines(history: list[Record], evaluation: Record, export: Record, profiles: list[Profile]) -> list[Record]:
+def _headlines(history: list[Record], accuracy: Record, export: Record, profiles: list[Profile]) -> list[Record]:
     """The tiles at the head: title, figure, and what it must be read beside."""
-    tiles = [_accuracy_tile(history, evaluation), _latency_tile(profiles), _size_tile(export), _parity_tile(export)]
+    tiles = [accuracy_tile(accuracy, history), _latency_tile(profiles), _size_tile(export), _parity_tile(export)]
     return [tile for tile in tiles if tile]
-
-
-def _accuracy_tile(history: list[Record], evaluation: Record) -> Record | None:
-    if "top1" in evaluation:
-        rate = _number(evaluation.get("majority_class_rate"))
-        beside = "" if rate is None else f"; always the commonest class: {rate:.1%}"
-        return _tile(
-            "Accuracy, held-out images", _percent(evaluation["top1"]), f"{evaluation.get('images', '?')} images{beside}"
-        )
-    scores = [_number(record.get("val_top1")) for record in history]
-    if not any(score is not None for score in scores):
-        return None
-    return _tile("Best validation accuracy", f"{max(s for s in scores if s is not None):.1%}", "while training")
 
 
 def _latency_tile(profiles: list[Profile]) -> Record | None:
@@ -77,7 +64,7 @@ def _size_tile(export: Record) -> Record | None:
     if not entry:
         return None
     return _tile(
-        "ONNX file", format_size(entry.get("size_bytes", 0)), f"{_count(parameters.get('fused'))} parameters, fused"
+        "ONNX file", format_size(entry.get("size_bytes", 0)), f"{count(parameters.get('fused'))} parameters, fused"
     )
 
 
@@ -87,7 +74,7 @@ def _parity_tile(export: Record) -> Record | None:
         return None
     if not checks or export["verification"].get("passed") is not True:
         return {**_tile("Verification", "NOT VERIFIED", "outputs may differ from the model's"), "bad": True}
-    largest = max((check["max_rel"] for check in checks if _number(check.get("max_rel")) is not None), default=0.0)
+    largest = max((check["max_rel"] for check in checks if number(check.get("max_rel")) is not None), default=0.0)
     beside = f"relative, over {len(checks)} check{'s' if len(checks) > 1 else ''}"
     return _tile("Largest difference to MindSpore", f"{largest:.1e}", beside)
 
@@ -108,31 +95,23 @@ def _curves(history: list[Record]) -> list[Record]:
 
 
 def _points(history: list[Record], key: str, factor: float) -> list[tuple[float, float]]:
-    return [(record["epoch"], factor * record[key]) for record in history if _number(record.get(key)) is not None]
+    return [(record["epoch"], factor * record[key]) for record in history if number(record.get(key)) is not None]
 
 
 def _training_facts(history: list[Record]) -> list[tuple[str, str]]:
     if not history:
         return []
     trained = [record for record in history if record.get("phase") != "bn_reestimation"]
-    facts = [("epochs", str(len(trained))), ("optimiser steps", _count(history[-1].get("step")))]
+    facts = [("epochs", str(len(trained))), ("optimiser steps", count(history[-1].get("step")))]
     if len(trained) < len(history):
         facts.append(("BatchNorm re-estimation passes", str(len(history) - len(trained))))
     totals = (("wall time", "seconds"), ("CPU time", "cpu_seconds"))
     facts += [
-        (name, _duration(sum(_number(r.get(key)) or 0 for r in history))) for name, key in totals if key in history[0]
+        (name, duration(sum(number(r.get(key)) or 0 for r in history))) for name, key in totals if key in history[0]
     ]
     rates = (("images per second, last epoch", "images_per_s"), ("steps per CPU second, last epoch", "steps_per_cpu_s"))
     last = trained[-1] if trained else {}
-    return facts + [(name, f"{last[key]:.4g}") for name, key in rates if _number(last.get(key)) is not None]
-
-
-def _class_rows(evaluation: Record) -> Record:
-    scores, names = evaluation.get("per_class") or [], evaluation.get("classes") or []
-    pairs = scores.items() if isinstance(scores, dict) else zip([*names, *range(len(names), len(scores))], scores)
-    rows = [{"name": name, "score": score} for name, score in pairs if _number(score) is not None]
-    lowest = sorted(rows, key=lambda row: row["score"])[:MOST_CLASSES]
-    return {"rows": lowest if len(rows) > MOST_CLASSES else rows, "count": len(rows)}
+    return facts + [(name, f"{last[key]:.4g}") for name, key in rates if number(last.get(key)) is not None]
 
 
 def _artifact_rows(run: RunFolder, export: Record) -> list[Record]:
@@ -194,9 +173,9 @@ def _machine_facts(profile: Profile) -> list[tuple[str, str]]:
     device = profile.device
     facts = [
         ("chip", device.chip), ("cores", f"{device.cores} ({device.architecture})"), ("system", device.system),
-        ("frequency", _unit(device.frequency_mhz, "MHz")), ("governor", device.governor),
-        ("load average before", _unit(device.load_average, "")), ("memory", _unit(device.memory_mb, "MiB")),
-        ("temperature", _unit(device.temperature_c, "°C")), ("started", profile.started),
+        ("frequency", unit(device.frequency_mhz, "MHz")), ("governor", device.governor),
+        ("load average before", unit(device.load_average, "")), ("memory", unit(device.memory_mb, "MiB")),
+        ("temperature", unit(device.temperature_c, "°C")), ("started", profile.started),
         ("msnoah", f"{profile.msnoah}, commit {(profile.commit or 'unknown')[:12]}"),
     ]
     return [(name, value or "not readable") for name, value in facts]
@@ -220,27 +199,5 @@ def _shape(shape: tuple[int | None, ...], batch_size: int) -> str:
     return " × ".join(str(batch_size if axis is None else axis) for axis in shape)
 
 
-def _unit(value: float | None, unit: str) -> str | None:
+def unit(value: float | None, unit: str) -> str | None:
     return None if value is None else f"{value:,.6g} {unit}".strip()
-
-
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, (int, float)) else None
-
-
-def _percent(value: Any) -> str:
-    return f"{value:.1%}" if _number(value) is not None else "unknown"
-
-
-def _count(value: Any) -> str:
-    return f"{value:,}" if _number(value) is not None else "unknown"
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
-
-
-FILTERS: dict[str, Callable[[Any], str]] = {"percent": _percent, "count": _count}

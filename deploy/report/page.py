@@ -7,7 +7,8 @@ import jinja2
 from msnoah.atomic_file import write_text
 from msnoah.deploy.latency_table import format_csv, format_markdown, format_size
 from msnoah.deploy.profile import Profile, load_profile
-from msnoah.deploy.report.content import FILTERS, gather
+from msnoah.deploy.report.content import gather
+from msnoah.deploy.report.formats import FILTERS
 from msnoah.errors import RunFolderError
 from msnoah.run_folder import RunFolder
 

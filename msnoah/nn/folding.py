@@ -8,22 +8,36 @@ import copy
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
 
 def is_affine(norm: nn.Cell) -> bool:
     """Whether a norm is an affine map per channel in evaluation, and so can fold. LayerNorm is not."""
-    return hasattr(norm, "affine")
+    return hasattr(norm, "affine") or isinstance(norm, BATCH_NORMS)
+
+
+def affine(norm: nn.Cell) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and shift per channel, float64 (C,), of the map y = scale * x + shift that a norm is in evaluation.
+
+    BatchNorm's is gamma / sqrt(var + eps) * (x - mean) + beta; other norms give theirs by a method `affine`.
+    """
+    if hasattr(norm, "affine"):
+        return norm.affine()
+    gamma, beta, mean, variance = map(_float64, (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance))
+    scale = gamma / np.sqrt(variance + norm.eps)
+    return scale, beta - scale * mean
 
 
 def dense_after(norm: nn.Cell, dense: nn.Dense) -> nn.Dense:
     """dense(norm(x)) as one Dense: W (scale * x + shift) + b = (W * scale) x + (W shift + b), scale on W's columns."""
-    scale, shift = norm.affine()
+    scale, shift = affine(norm)
     weight = _float64(dense.weight)
     return _dense(weight * scale, _bias(dense, weight.shape[0]) + weight @ shift)
 
 
 def conv_before(conv: nn.Conv2d, norm: nn.Cell) -> nn.Conv2d:
     """norm(conv(x)) as one Conv2d: scale * (W x + b) + shift = (scale * W) x + (scale * b + shift), by W's rows."""
-    scale, shift = norm.affine()
+    scale, shift = affine(norm)
     weight = _float64(conv.weight)
     return _conv(conv, weight * scale[:, None, None, None], _bias(conv, weight.shape[0]) * scale + shift)
 
@@ -33,10 +47,16 @@ def conv_after(norm: nn.Cell, conv: nn.Conv2d) -> nn.Conv2d:
 
     Exact only without padding: a padded zero is not normalised.
     """
-    scale, shift = norm.affine()
+    scale, shift = affine(norm)
     weight = _float64(conv.weight)
     bias = _bias(conv, weight.shape[0]) + np.einsum("oikl,i->o", weight, shift)
     return _conv(conv, weight * scale[None, :, None, None], bias)
+
+
+def scaled_conv(conv: nn.Conv2d, scale: np.ndarray) -> nn.Conv2d:
+    """scale * conv(x) as one Conv2d, a factor for every output channel: (scale * W) x + scale * b."""
+    weight = _float64(conv.weight)
+    return _conv(conv, weight * scale[:, None, None, None], _bias(conv, weight.shape[0]) * scale)
 
 
 def scaled_rows(dense: nn.Dense, rows: int, factor: float) -> nn.Dense:

@@ -27,7 +27,7 @@ def _fuse(cell: nn.Cell) -> nn.Cell:
 
 
 def _replace(parent: nn.Cell, name: str, child: nn.Cell) -> None:
-    if isinstance(parent, nn.CellList):
-        parent[int(name)] = child
+    if isinstance(parent, (nn.CellList, nn.SequentialCell)):
+        parent[list(parent.name_cells()).index(name)] = child   # setattr would leave the old child in its list
     else:
         setattr(parent, name, child)

@@ -10,6 +10,7 @@ from mindspore import Parameter, Tensor, nn
 from mindspore import dtype as mstype
 
 from msnoah.nn.arguments import check_choice
+from msnoah.nn.folding import affine
 
 BATCH_NORM_EPS = 1e-5
 
@@ -37,13 +38,8 @@ class RepBatchNorm(nn.Cell):
         BN(x) = gamma / sqrt(var + eps) * (x - mean) + beta, so scale = gamma / sqrt(var + eps) + alpha and
         shift = beta - gamma / sqrt(var + eps) * mean.
         """
-        bn = self.bn
-        gamma, beta, mean, variance, alpha = (
-            parameter.asnumpy().astype(np.float64)
-            for parameter in (bn.gamma, bn.beta, bn.moving_mean, bn.moving_variance, self.alpha)
-        )
-        gain = gamma / np.sqrt(variance + BATCH_NORM_EPS)
-        return gain + alpha, beta - gain * mean
+        scale, shift = affine(self.bn)
+        return scale + self.alpha.asnumpy().astype(np.float64), shift
 
 
 class ProgressiveRepBatchNorm(nn.Cell):

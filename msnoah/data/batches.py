@@ -15,7 +15,7 @@ from msnoah.data.mixup import mix, smooth_targets
 from msnoah.data.preprocessing import normalise
 from msnoah.data.random_erasing import random_erasing
 from msnoah.data.random_streams import Purpose, Streams
-from msnoah.data.sources import ImageSource, VideoSource
+from msnoah.data.sources import Source
 from msnoah.data.views import SkippedSample, ViewKind, open_views
 from msnoah.errors import DataError
 
@@ -37,7 +37,7 @@ class Batch:
 class BatchLoader:
     """The batches of a split, in the same bits whatever `data.workers` is and wherever an epoch is entered."""
 
-    def __init__(self, source: ImageSource | VideoSource, data: DataConfig, *, batch_size: int, training: bool,
+    def __init__(self, source: Source, data: DataConfig, *, batch_size: int, training: bool,
                  seed: int = 0, mixup: MixupConfig | None = None, label_smoothing: float = 0.0, views: ViewKind = "val"):
         """Training shuffles, augments, mixes, smooths and drops the last short batch; evaluation does none of these.
 

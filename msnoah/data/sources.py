@@ -49,6 +49,8 @@ class VideoSource(Protocol):
         """What a message calls a video: its path, or its place in the data set. Differs for each sample."""
 
 
+Source = ImageSource | VideoSource
+
 _OPENERS = {
     "digits": ("msnoah.data.digits", "open_digits"),
     "fashion_mnist": ("msnoah.data.idx", "open_fashion_mnist"),
@@ -61,7 +63,7 @@ _OPENERS = {
 }
 
 
-def open_source(data: DataConfig, split: Literal["train", "val"]) -> ImageSource | VideoSource:
+def open_source(data: DataConfig, split: Literal["train", "val"]) -> Source:
     """One split of the data that a config names.
 
     Raises:

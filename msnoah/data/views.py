@@ -10,7 +10,7 @@ import numpy as np
 
 from msnoah.config import DataConfig
 from msnoah.data.preprocessing import evaluation_view
-from msnoah.data.sources import ImageSource
+from msnoah.data.sources import ImageSource, Source
 from msnoah.data.transforms import training_view
 from msnoah.errors import DataError
 
@@ -32,6 +32,9 @@ class Views(Protocol):
 
     def evaluation(self, index: int) -> np.ndarray:
         """All views of a sample, (count, *pixel_shape) uint8. DataError names an unreadable sample."""
+
+    def take_rates(self) -> dict[str, float]:
+        """How fast samples were read and transformed since the last call, by name of the rate, for a run's history."""
 
 
 class ImageViews:
@@ -55,6 +58,10 @@ class ImageViews:
         with naming_failures(f"{self._source.name(index)}: an image of {_size(image)}"):
             return evaluation_view(image, self._data)[None]
 
+    def take_rates(self) -> dict[str, float]:
+        """None: reading images is not timed apart."""
+        return {}
+
 
 @contextmanager
 def naming_failures(what: str) -> Iterator[None]:
@@ -69,7 +76,7 @@ def _size(image: np.ndarray) -> str:
     return "x".join(map(str, image.shape))
 
 
-def open_views(source, data: DataConfig, kind: ViewKind = "val") -> Views:
+def open_views(source: Source, data: DataConfig, kind: ViewKind = "val") -> Views:
     """The views of a source; `kind` says which of the two ViewConfigs evaluation follows, where samples are clips."""
     if data.clip is None:
         return ImageViews(source, data)

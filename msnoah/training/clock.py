@@ -16,15 +16,16 @@ class EpochClock:
     def __init__(self, state: TrainingState):
         self._state = state
         self._wall, self._cpu = time.perf_counter(), time.process_time()
-        self.step_seconds = self.step_cpu_seconds = 0.0
+        self.step_seconds = self.step_cpu_seconds = self.wait_seconds = 0.0
         self.timed_steps = 0
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
         """Around a step that compiles."""
-        started = time.perf_counter()
+        started, waited = time.perf_counter(), self.wait_seconds
         yield
         self._state.compile_seconds += time.perf_counter() - started
+        self.wait_seconds = waited
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -34,6 +35,13 @@ class EpochClock:
         self.step_seconds += time.perf_counter() - wall
         self.step_cpu_seconds += time.process_time() - cpu
         self.timed_steps += 1
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Inside a step, around the wait for its data."""
+        started = time.perf_counter()
+        yield
+        self.wait_seconds += time.perf_counter() - started
 
     def stop(self) -> dict[str, float]:
         """Adds to the run's totals; seconds and cpu_seconds of this epoch."""
@@ -46,8 +54,10 @@ class EpochClock:
         return {"seconds": round(seconds, 3), "cpu_seconds": round(cpu_seconds, 3)}
 
     def rates(self, images_per_step: int) -> dict[str, float]:
-        """images_per_s (wall) and steps_per_cpu_s of the steps that did not compile; empty if there were none."""
+        """images_per_s (wall), steps_per_cpu_s and data_wait (the part of the wall time that waited for data) of the steps
+        that did not compile; empty if there were none."""
         if not self.timed_steps:
             return {}
         return {"images_per_s": round(self.timed_steps * images_per_step / self.step_seconds, 2),
-                "steps_per_cpu_s": round(self.timed_steps / self.step_cpu_seconds, 4)}
+                "steps_per_cpu_s": round(self.timed_steps / self.step_cpu_seconds, 4),
+                "data_wait": round(self.wait_seconds / self.step_seconds, 4)}

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from msnoah.config import RunConfig
 from msnoah.data.batches import Batch, BatchLoader
-from msnoah.data.sources import ImageSource, VideoSource, open_source
+from msnoah.data.sources import Source, open_source
 from msnoah.data.views import ViewKind, count_views
 from msnoah.errors import CheckpointError
 from msnoah.registry import create_model
@@ -73,7 +73,7 @@ def evaluate_run(
     return {**_with_confusion(metrics), "classes": list(source.classes), "checkpoint": str(path), "views": loader.views.count}
 
 
-def validation_loader(source: ImageSource | VideoSource, config: RunConfig, views: ViewKind = "val") -> BatchLoader:
+def validation_loader(source: Source, config: RunConfig, views: ViewKind = "val") -> BatchLoader:
     """Batches of the val split, in order and without augmentation; a batch has about as many rows as the config says."""
     rows = config.train.eval_batch_size or config.train.batch_size
     size = max(1, min(rows // count_views(config.data, views), len(source)))

@@ -2,9 +2,8 @@
 
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
-from itertools import islice
 from typing import Any
 
 import mindspore as ms
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from msnoah.checkpoint import save_weights
 from msnoah.config import RunConfig
 from msnoah.data.batches import Batch, BatchLoader
-from msnoah.data.sources import ImageSource, open_source
+from msnoah.data.sources import Source, open_source
 from msnoah.errors import ConfigError, TrainingError
 from msnoah.nn import step_inputs
 from msnoah.registry import create_model
@@ -34,7 +33,7 @@ from msnoah.training.schedules import check_schedule, learning_rate, progressive
 from msnoah.training.train_step import StepResult, create_step
 from msnoah.training.training_state import TrainingState, gather, restore
 
-DROP_PATH = 10   # purpose of a random stream
+DROPS = 10   # purpose of a random stream
 
 
 def train(config: RunConfig, run: RunFolder, *, resume: bool = False) -> dict[str, Any]:
@@ -70,7 +69,7 @@ def train(config: RunConfig, run: RunFolder, *, resume: bool = False) -> dict[st
         return trainer.run()
 
 
-def with_classes(config: RunConfig, source: ImageSource) -> RunConfig:
+def with_classes(config: RunConfig, source: Source) -> RunConfig:
     """The config with the class names of the data; ConfigError if it names others, or a model of another number."""
     found, args = list(source.classes), config.model.args
     if config.data.classes not in ([], found):
@@ -85,7 +84,7 @@ def with_classes(config: RunConfig, source: ImageSource) -> RunConfig:
 class Trainer:
     """Drives model, data, optimiser and checkpoints through the epochs of one run."""
 
-    def __init__(self, config: RunConfig, run: RunFolder, train_source: ImageSource, val_source: ImageSource,
+    def __init__(self, config: RunConfig, run: RunFolder, train_source: Source, val_source: Source,
                  interruption: Interruption, saved: SavedRun | None = None):
         self.config, self.settings, self.run_folder, self.interruption = config, config.train, run, interruption
         self.classes = len(train_source.classes)
@@ -117,7 +116,7 @@ class Trainer:
             raise self._interrupted() from None
         return self._final_record()
 
-    def _open_loaders(self, train_source: ImageSource, val_source: ImageSource) -> None:
+    def _open_loaders(self, train_source: Source, val_source: Source) -> None:
         settings, data = self.settings, self.config.data
         self.loader = BatchLoader(train_source, data, batch_size=settings.batch_size, training=True,
                                   seed=self.config.seed, mixup=settings.mixup, label_smoothing=settings.label_smoothing)
@@ -163,7 +162,7 @@ class Trainer:
         lr = learning_rate(state.step, self.settings, self.steps_per_epoch)
         scalars = self.optimizer.step_scalars(lr, state.step - loss_scale.skipped_steps)
         with self.clock.compiling() if compiles else self.clock.step():
-            result = self._step(self._with_drop_paths(islice(batches, self.settings.accumulate)), scalars)
+            result = self._step(self._draw_batches(batches), scalars)
             self._check_finite(result)
             if result.applied and self.average:
                 self.average.update()
@@ -183,9 +182,12 @@ class Trainer:
         self._step, self._warm = create_step(self.model, self.optimizer, self.settings, self.loss_scale), warm
         return True
 
-    def _with_drop_paths(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        for number, batch in enumerate(batches):
-            random = np.random.default_rng((self.config.seed, DROP_PATH, self.state.step, number))
+    def _draw_batches(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The next batches of a step, each with what it drops drawn."""
+        for number in range(self.settings.accumulate):
+            with self.clock.waiting():
+                batch = next(batches)
+            random = np.random.default_rng((self.config.seed, DROPS, self.state.step, number))
             step_inputs.draw_drops(self.model, random)
             yield batch
 
@@ -241,7 +243,7 @@ class Trainer:
 
     def _close_epoch(self, record: dict[str, Any]) -> None:
         times = self.clock.stop()
-        times |= self.clock.rates(self.settings.batch_size * self.settings.accumulate)
+        times |= self.clock.rates(self.settings.batch_size * self.settings.accumulate) | self.loader.views.take_rates()
         self.run_folder.append_history({**record, **times})
         self._save_last()
         shown = " ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))

@@ -14,7 +14,7 @@ from msnoah.training.optimizers import AdamW
 from msnoah.training.schedules import learning_rate
 from msnoah.training.trainer import train
 
-TIMES = {"seconds", "cpu_seconds", "images_per_s", "steps_per_cpu_s"}
+TIMES = {"seconds", "cpu_seconds", "images_per_s", "steps_per_cpu_s", "data_wait"}
 EVERYTHING = {"accumulate": 2, "ema_decay": 0.9, "mixup": {}, "progressive_norm": {"steps": 3, "warm_steps": 1},
               "bn_reestimation_epochs": 1, "label_smoothing": 0.1, "clip_grad_norm": 1.0}
 

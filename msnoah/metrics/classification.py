@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from msnoah.errors import DataError
+
 LARGEST_CONFUSION = 100   # classes; a larger matrix would be most of a record
 MOST_CONFUSED = 20
 
@@ -42,8 +44,14 @@ class ClassificationMetrics:
         return int(self.confusion.sum())
 
     def result(self) -> dict[str, Any]:
-        """top1 and loss; top5 from 5 classes on; per_class accuracy (None for a class without images)."""
+        """top1 and loss; top5 from 5 classes on; per_class accuracy (None for a class without images).
+
+        Raises:
+            DataError: no sample was seen.
+        """
         count = self.count
+        if not count:
+            raise DataError("there is nothing to evaluate: every sample was skipped")
         record = {"top1": float(self.confusion.trace() / count), "loss": self._loss_sum / count, "images": count}
         if len(self.confusion) >= 5:
             record["top5"] = self._top5_hits / count

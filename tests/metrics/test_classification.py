@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from msnoah.errors import DataError
 from msnoah.metrics.classification import ClassificationMetrics
 
 
@@ -55,3 +56,8 @@ def test_a_model_that_says_nothing_gets_no_top5(logits):
     metrics = ClassificationMetrics(10)
     metrics.update(logits, np.arange(10))
     assert metrics.result()["top5"] == 0
+
+
+def test_no_samples_have_no_accuracy():
+    with pytest.raises(DataError, match="every sample was skipped"):
+        ClassificationMetrics(3).result()

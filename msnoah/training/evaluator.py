@@ -19,8 +19,6 @@ from msnoah.metrics.classification import ClassificationMetrics
 from msnoah.training.mixed_precision import mixed_precision
 from msnoah.training.train_step import compiled
 
-LARGEST_CONFUSION = 100
-
 
 class Evaluator:
     """Runs a model over a data set; compiled once, whatever weights the model holds later."""
@@ -56,7 +54,8 @@ def evaluate_run(
 
     Returns:
         top1, top5 (5 classes or more), loss, images, majority_class_rate, per_class accuracy, classes, checkpoint, views
-        (of a sample), and for at most 100 classes `confusion`: rows are labels, columns are predictions.
+        (of a sample), predictions, most_confused, and for at most 100 classes `confusion`: rows are labels, columns are
+        predictions.
 
     Raises:
         CheckpointError: no such checkpoint, or one that does not fit the model.
@@ -70,7 +69,7 @@ def evaluate_run(
     loader = validation_loader(source, config, views)
     progress = tqdm(loader.epoch(0), total=len(loader), desc="evaluating", leave=False)
     metrics = Evaluator(model, config.train.mode)(progress, len(source.classes))
-    return {**_with_confusion(metrics), "classes": list(source.classes), "checkpoint": str(path), "views": loader.views.count}
+    return {**metrics.record(), "classes": list(source.classes), "checkpoint": str(path), "views": loader.views.count}
 
 
 def validation_loader(source: Source, config: RunConfig, views: ViewKind = "val") -> BatchLoader:
@@ -85,10 +84,3 @@ def _checkpoint_path(run: RunFolder, checkpoint: str | Path) -> Path:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; expected 'best', 'last' or the path of a weights file")
     return path
-
-
-def _with_confusion(metrics: ClassificationMetrics) -> dict[str, Any]:
-    record = metrics.result()
-    if len(metrics.confusion) <= LARGEST_CONFUSION:
-        record["confusion"] = metrics.confusion.tolist()
-    return record

@@ -43,6 +43,10 @@ class RuntimeUnavailableError(MsnoahError):
     """An inference runtime that is not installed or cannot load the artifact."""
 
 
+class ArtifactError(MsnoahError):
+    """An artifact that cannot be read, or does not say what a command needs to know of it."""
+
+
 class ProfileError(MsnoahError):
     """A profile that cannot be read, or two that cannot be compared."""
 

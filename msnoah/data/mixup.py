@@ -15,7 +15,7 @@ def smooth_targets(labels: np.ndarray, classes: int, smoothing: float) -> np.nda
 
 
 def mix(images: np.ndarray, targets: np.ndarray, config: MixupConfig, random: np.random.Generator) -> np.ndarray:
-    """Mixes images, (B, C, H, W) float32, in place, and returns the mixed targets, (B, K).
+    """Mixes images (B, C, H, W) or clips (B, C, T, H, W), float32, in place, and returns the mixed targets, (B, K).
 
     lam, the share that an image keeps, is drawn from Beta(alpha, alpha); CutMix's is corrected to the box that fits.
     """
@@ -40,10 +40,10 @@ def _draw(config: MixupConfig, random: np.random.Generator) -> tuple[bool, float
 
 def _cut(images: np.ndarray, lam: float, random: np.random.Generator) -> float:
     """Pastes one box of the mirrored batch; returns the share that is left of each image."""
-    height, width = images.shape[2:]
+    height, width = images.shape[-2:]
     side = math.sqrt(1 - lam)
     rows, columns = _span(height, side, random), _span(width, side, random)
-    images[:, :, rows, columns] = images[::-1, :, rows, columns].copy()
+    images[..., rows, columns] = images[::-1, ..., rows, columns].copy()
     return 1 - (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
 
 

@@ -13,17 +13,18 @@ def align_regions(
     g, x, regions,
     *, pooled_height: Const, pooled_width: Const, spatial_scale: Const, sample_num: Const = 2, roi_end_mode: Const = 1,
 ):
-    """regions (N, 5): index of the image and corners; roi_end_mode 1 means that the last pixel belongs to a region."""
+    """regions (N, 5): index of the image and corners. In roi_end_mode 1 the last pixel belongs to a region; in mode 0 it
+    does not, and a region is made at least one pixel of the map wide and high."""
     if not sample_num:
         raise ConversionError(f"{g.place}: ROIAlign with sample_num 0; give the number of samples")
     image = g.op("Cast", g.op("Gather", regions, np.array(0, np.int64), axis=1), to=TensorProto.INT64)
     boxes = g.op("Gather", regions, np.arange(1, 5), axis=1)
-    if roi_end_mode:
-        boxes = g.op("Add", boxes, np.array([0, 0, 1, 1], boxes.dtype))
+    if roi_end_mode:   # half_pixel keeps small regions, but shifts them by half a pixel of the map
+        boxes = g.op("Add", boxes, np.array([0, 0, 1, 1] + 0.5 / np.float64(spatial_scale), boxes.dtype))
     return g.op(
         "RoiAlign", x, boxes, image, output_height=pooled_height, output_width=pooled_width,
         spatial_scale=float(spatial_scale), sampling_ratio=sample_num,
-        coordinate_transformation_mode="output_half_pixel")
+        coordinate_transformation_mode="half_pixel" if roi_end_mode else "output_half_pixel")
 
 
 @handles("CropAndResize")

@@ -14,7 +14,7 @@ scored = np.array(
     np.float32,
 )
 crops = np.array([[0.1, 0.1, 0.8, 0.9], [0, 0, 1, 1], [0.9, 0.8, 0.2, -0.3]], np.float32)
-regions = np.array([[0, 1, 1, 5, 6], [1, 0, 0, 3, 2], [0, -1, 2, 9, 9]], np.float32)
+regions = np.array([[0, 1, 1, 5, 6], [1, 0, 0, 3, 2], [0, -1, 2, 9, 9], [1, 3, 4, 3.5, 4], [0, 5, 6, 2, 3]], np.float32)
 pixels = np.arange(2 * 8 * 7, dtype=np.uint8).reshape(2, 8, 7, 1)
 many = np.concatenate([np.abs(normal(20, 2)) * 5, 8 + np.abs(normal(20, 2)) * 5, normal(20, 1)], 1)
 
@@ -35,7 +35,7 @@ CASES = [
     case("NMSWithMask", ops.NMSWithMask(0.4), many),
     *[
         case("ROIAlign", ops.ROIAlign(2, 3, scale, samples, mode), normal(2, 3, 8, 7), regions)
-        for scale, samples, mode in ((0.5, 2, 0), (0.5, 2, 1), (1.0, 3, 0), (1.0, 1, 1))
+        for scale, samples, mode in ((0.5, 2, 0), (0.5, 2, 1), (1.0, 3, 0), (1.0, 1, 1), (0.3, 2, 1))
     ],
     *[
         case(

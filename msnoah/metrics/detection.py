@@ -42,7 +42,7 @@ def match_nearest(overlaps: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 
 def match_free(overlaps: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """As ActivityNet: a detection is right if it overlaps an annotation that none took before, and takes the nearest."""
+    """As ActivityNet: a detection is right if it overlaps an annotation that none took before; it takes the nearest."""
     hits = np.zeros((len(overlaps), len(thresholds)), bool)
     free, columns = np.ones((overlaps.shape[1], len(thresholds)), bool), np.arange(len(thresholds))
     for row, overlap in enumerate(overlaps if overlaps.shape[1] else []):

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from msnoah.commands.conversion import convert, declare_convert, declare_verify, verify
+from msnoah.commands.evaluation import declare_eval, evaluate
+from msnoah.commands.models import declare_models, models
 from msnoah.commands.records import declare_json, print_record
 from msnoah.errors import MsnoahError
 
@@ -60,17 +62,6 @@ def train(arguments: Arguments) -> None:
     run_path = arguments.run or run_path
     run = RunFolder.open(run_path) if arguments.resume else RunFolder.create(run_path, config)
     print_record(run_training(config, run, resume=arguments.resume), arguments)
-
-
-def evaluate(arguments: Arguments) -> None:
-    """Evaluates a run's checkpoint on its validation images; writes evaluation.json."""
-    from msnoah.run_folder import RunFolder, write_json
-    from msnoah.training.evaluator import evaluate_run
-
-    run = RunFolder.open(arguments.run)
-    record = evaluate_run(run, checkpoint=arguments.checkpoint, device=arguments.device)
-    write_json(run.evaluation_path, record)
-    print_record(record, arguments)
 
 
 def export(arguments: Arguments) -> None:
@@ -126,18 +117,6 @@ def report(arguments: Arguments) -> None:
     print(write_report(RunFolder.open(arguments.run)))
 
 
-def models(arguments: Arguments) -> None:
-    """Lists the models by name, with what each is."""
-    from msnoah.registry import find_factory, list_models
-
-    names = list_models(arguments.pattern)
-    if not names:
-        raise MsnoahError(f"no model matches '{arguments.pattern}'; `msnoah models` lists all")
-    summaries = {name: (find_factory(name).__doc__ or "").split("\n")[0] for name in names}
-    width = max(map(len, names))
-    print_record(summaries, arguments, text="\n".join(f"{name:{width}}  {text}" for name, text in summaries.items()))
-
-
 def _profile_settings(run, overrides: dict):
     from pydantic import ValidationError
 
@@ -156,13 +135,6 @@ def _declare_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, help="the run folder (default: runs/<name of the YAML>)")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint, bit for bit")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, as in train.epochs=10")
-    declare_json(parser)
-
-
-def _declare_eval(parser: argparse.ArgumentParser) -> None:
-    _declare_run(parser)
-    _declare_checkpoint(parser)
-    parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), help="default: the device of the config")
     declare_json(parser)
 
 
@@ -193,11 +165,6 @@ def _declare_compare(parser: argparse.ArgumentParser) -> None:
     declare_json(parser)
 
 
-def _declare_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pattern", nargs="?", default="*", help="a shell pattern, as in 'slab_*'")
-    declare_json(parser)
-
-
 def _declare_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="a run folder")
 
@@ -218,12 +185,12 @@ def _version() -> str:
 
 COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.ArgumentParser], None]]] = {
     "train": (train, _declare_train),
-    "eval": (evaluate, _declare_eval),
+    "eval": (evaluate, declare_eval),
     "export": (export, _declare_export),
     "convert": (convert, declare_convert),
     "verify": (verify, declare_verify),
     "profile": (profile, _declare_profile),
     "compare": (compare, _declare_compare),
     "report": (report, _declare_run),
-    "models": (models, _declare_models),
+    "models": (models, declare_models),
 }

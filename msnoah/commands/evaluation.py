@@ -1,0 +1,42 @@
+"""Accuracy of a run: of its checkpoint in MindSpore, or of its ONNX artifact in ONNX Runtime."""
+
+import argparse
+from typing import Any
+
+from msnoah.commands.records import declare_json, print_record
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Evaluates a run on its validation data; --artifact onnx does so from model.onnx alone, without MindSpore."""
+    from msnoah.run_folder import RunFolder, write_json
+
+    run = RunFolder.open(arguments.run)
+    evaluator, path = (_evaluate_onnx, run.onnx_evaluation_path) if arguments.artifact else (_evaluate_checkpoint, run.evaluation_path)
+    record = evaluator(run, arguments)
+    write_json(path, record)
+    print_record(record, arguments)
+
+
+def declare_eval(parser: argparse.ArgumentParser) -> None:
+    """The arguments of eval."""
+    parser.add_argument("run", help="a run folder")
+    parser.add_argument(
+        "--artifact", choices=("onnx",), help="evaluate model.onnx in ONNX Runtime; writes evaluation_onnx.json")
+    parser.add_argument("--checkpoint", default="best", help="best, last, or a file (default: best)")
+    parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), help="default: the device of the config")
+    parser.add_argument(
+        "--views", choices=("val", "test"), default="val", help="how clips are looked at: data.clip.val or data.clip.test")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of ONNX Runtime (default 1)")
+    declare_json(parser)
+
+
+def _evaluate_checkpoint(run, arguments: argparse.Namespace) -> dict[str, Any]:
+    from msnoah.training.evaluator import evaluate_run
+
+    return evaluate_run(run, checkpoint=arguments.checkpoint, device=arguments.device, views=arguments.views)
+
+
+def _evaluate_onnx(run, arguments: argparse.Namespace) -> dict[str, Any]:
+    from msnoah.deploy.evaluation import evaluate_artifact
+
+    return evaluate_artifact(run, views=arguments.views, threads=arguments.threads)

@@ -20,7 +20,7 @@ def fit_positions(positions, size: tuple[int, int]):
 def resize_positions(positions: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """What `fit_positions` computes, of an array and in float64. (1, C, h, w) -> (1, C, H, W)"""
     rows, columns = (_interpolation(*pair) for pair in zip(positions.shape[2:], size))
-    return np.einsum("Hh,bchw,Ww->bcHW", rows, positions.astype(np.float64), columns)
+    return rows @ positions.astype(np.float64) @ columns.T
 
 
 def _interpolation(count: int, full_count: int) -> np.ndarray:

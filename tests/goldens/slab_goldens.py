@@ -67,6 +67,21 @@ def relative_error(found, expected) -> float:
     return float(np.abs(np.asarray(found, np.float64) - expected).max() / np.abs(expected).max())
 
 
+def watch(model, places: list[str]) -> dict[str, np.ndarray]:
+    """Keeps the outputs of named Cells at the next call."""
+    seen = {}
+
+    def keep_as(name):
+        def keep(cell, inputs, output):
+            seen[name] = output.asnumpy()
+        return keep
+
+    for name, cell in model.cells_and_names():
+        if name in places:
+            cell.register_forward_hook(keep_as(name))
+    return seen
+
+
 def _stream(name: str) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(name.encode()))
 

@@ -9,7 +9,7 @@ from msnoah.nn.fusing import fuse
 from msnoah.nn.step_inputs import count_parameters, set_layer_norm_share, weights
 from msnoah.registry import create_model
 from tests.goldens.slab_goldens import (
-    CONTRACTS, MODELS, TRAINING, deit_value, fill, image_batch, published_name, relative_error, slab_value,
+    CONTRACTS, MODELS, TRAINING, deit_value, fill, image_batch, published_name, relative_error, slab_value, watch,
 )
 
 GATE = 1e-5  # float32 against float64 of the authors' models: 2e-7 to 4e-7
@@ -25,7 +25,7 @@ def test_model_computes_what_the_authors_model_does_and_fuses_exactly(name):
     assert count_parameters(model) == contract["params"]
     fill(model, VALUES.get(name, slab_value))
     places = _places(name)
-    seen = _watch(model, places)
+    seen = watch(model, places)
     output = model(image_batch()).asnumpy()
     for place in places:
         sample = _sample(seen[place], tuple(MODELS[f"{name}/mid/{place}/shape"]))
@@ -69,21 +69,6 @@ def test_training_step_has_the_authors_loss_gradients_and_statistics(name):
 def _places(name: str) -> list[str]:
     keys = [key.split("/")[2] for key in MODELS.files if key.startswith(f"{name}/mid/") and not key.endswith("/shape")]
     return [key for key in keys if key != "stage1_conv_embed"]  # a list of layers in ours, so no Cell has its output
-
-
-def _watch(model, places: list[str]) -> dict[str, np.ndarray]:
-    """Keeps the output of named Cells at the next call."""
-    seen = {}
-
-    def keep_as(name):
-        def keep(cell, inputs, output):
-            seen[name] = output.asnumpy()
-        return keep
-
-    for name, cell in model.cells_and_names():
-        if name in places:
-            cell.register_forward_hook(keep_as(name))
-    return seen
 
 
 def _sample(output: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

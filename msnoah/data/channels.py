@@ -9,6 +9,5 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     image = image if image.ndim == 3 else image[:, :, None]
     if image.shape[2] == channels:
         return image
-    if channels == 3:
-        return np.repeat(image, 3, axis=2)
-    return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[:, :, None]
+    code = cv2.COLOR_GRAY2RGB if channels == 3 else cv2.COLOR_RGB2GRAY
+    return cv2.cvtColor(np.ascontiguousarray(image), code).reshape(*image.shape[:2], channels)

@@ -7,16 +7,17 @@ from PIL import Image
 _FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 Box = tuple[float, float, float, float]
+Part = tuple[int, int, int, int]
 
 
 def resize(image: np.ndarray, height: int, width: int, interpolation: str, box: Box | None = None) -> np.ndarray:
-    """(H, W, C) uint8 -> (height, width, C) uint8; an image of that size already comes back untouched.
+    """(H, W, C) uint8 -> (height, width, C) uint8; whole pixels that have that size already come back untouched.
 
     box: the part to take, as (left, top, right, bottom) in pixels and fractions of them; the whole image if None.
     """
-    whole = (0, 0, image.shape[1], image.shape[0])
-    if box in (None, whole) and image.shape[:2] == (height, width):
-        return image
+    left, top, right, bottom = box = box or (0, 0, image.shape[1], image.shape[0])
+    if (bottom - top, right - left) == (height, width) and (top, left) == (int(top), int(left)):
+        return image[int(top):int(bottom), int(left):int(right)]
     resized = np.asarray(_borrowed(image).resize((width, height), _FILTERS[interpolation], box))
     return resized[:, :, None] if image.shape[2] == 1 else cv2.cvtColor(resized, cv2.COLOR_RGBA2RGB)
 
@@ -24,15 +25,26 @@ def resize(image: np.ndarray, height: int, width: int, interpolation: str, box: 
 def resize_centre(image: np.ndarray, short_side: int, size: int, interpolation: str) -> np.ndarray:
     """Scales an image so that its shorter side is `short_side`, and cuts out the middle: -> (size, size, C).
 
-    The longer side is rounded down, the crop's offset to the nearest pixel, as torchvision does. Only what is kept is computed.
+    The crop's offset is rounded to the nearest pixel, as torchvision does.
     """
-    height, width = image.shape[:2]
-    scaled_height, scaled_width = (short_side * side // min(height, width) for side in (height, width))
-    top, left = round((scaled_height - size) / 2), round((scaled_width - size) / 2)
-    if (scaled_height, scaled_width) == (height, width):
-        return image[top:top + size, left:left + size]
-    y, x = height / scaled_height, width / scaled_width
-    return resize(image, size, size, interpolation, (left * x, top * y, (left + size) * x, (top + size) * y))
+    height, width = scaled = scaled_size(*image.shape[:2], short_side)
+    top, left = round((height - size) / 2), round((width - size) / 2)
+    return resize_part(image, scaled, (top, left, size, size), interpolation)
+
+
+def resize_part(image: np.ndarray, scaled: tuple[int, int], part: Part, interpolation: str) -> np.ndarray:
+    """A part of an image as it is scaled to (height, width); only what is kept is computed.
+
+    part: top, left, height, width in pixels of the scaled image; what comes back has this height and width.
+    """
+    top, left, height, width = part
+    y, x = image.shape[0] / scaled[0], image.shape[1] / scaled[1]
+    return resize(image, height, width, interpolation, (left * x, top * y, (left + width) * x, (top + height) * y))
+
+
+def scaled_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width once the shorter of them is `short_side`; the longer is rounded down, as torchvision does."""
+    return short_side * height // min(height, width), short_side * width // min(height, width)
 
 
 def _borrowed(image: np.ndarray) -> Image.Image:

@@ -119,7 +119,7 @@ def test_random_resized_crop_takes_the_asked_area_and_ratio():
     augment = config(augment={"scale": [0.2, 0.5], "ratio": [0.8, 1.25]}).augment
     random = np.random.default_rng(0)
     for _ in range(500):
-        top, left, height, width = transforms._random_box(200, 300, augment, random)
+        top, left, height, width = transforms.random_resized_box(200, 300, augment, random)
         assert 0 <= top <= 200 - height and 0 <= left <= 300 - width
         assert 0.195 < height * width / 60000 < 0.505 and 0.78 < width / height < 1.28  # sides are whole pixels
 
@@ -127,7 +127,7 @@ def test_random_resized_crop_takes_the_asked_area_and_ratio():
 @pytest.mark.parametrize("height, width, expected", [(10, 1000, (0, 493, 10, 13)), (1000, 10, (493, 0, 13, 10)), (1, 1, (0, 0, 1, 1))])
 def test_extreme_images_fall_back_to_the_centre(height, width, expected):
     augment = config(augment={"scale": [1.0, 1.0]}).augment
-    assert transforms._random_box(height, width, augment, np.random.default_rng(0)) == expected
+    assert transforms.random_resized_box(height, width, augment, np.random.default_rng(0)) == expected
 
 
 def test_padded_crop_shifts_by_up_to_the_padding():

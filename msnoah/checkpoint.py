@@ -1,6 +1,7 @@
 """Weights and training states on disk: save, load by name from .ckpt, .safetensors or .pth, and resume."""
 
 import dataclasses
+import functools
 import json
 import logging
 from os import PathLike
@@ -23,9 +24,13 @@ _METADATA = "msnoah.metadata"  # JSON in UTF-8, one uint8 an array element, so t
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """What became of a checkpoint's arrays, by name; `mismatched` has the two shapes, the file's and the model's."""
+    """What became of a checkpoint's arrays, by name; `mismatched` has the two shapes, the file's and the model's.
+
+    `adapted` are those of the loaded whose shape was another one and which the model made fit.
+    """
 
     loaded: list[str]
+    adapted: list[str]
     missing: list[str]
     unexpected: list[str]
     mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
@@ -37,7 +42,10 @@ def load_checkpoint(model: nn.Cell, path: str | PathLike, *, strict: bool = True
     Args:
         model: its weights are replaced; step inputs are neither expected nor loaded.
         path: the file. Of a training state (last.ckpt) the model's own weights are taken.
-        strict: all names and shapes must match. False loads what fits, and logs what does not.
+        strict: all names and shapes must match, but for a prefix that all names share or lack. False loads what fits,
+            and logs what does not; an array of another shape is loaded if a Cell of the model makes it fit, by a method
+            `adapt_weight(name, array)` that takes the weight's name in this Cell and returns the array in its new
+            shape, or None.
 
     Raises:
         CheckpointError: a file that cannot be read or is damaged, one that does not match (strict), or of which nothing
@@ -45,16 +53,27 @@ def load_checkpoint(model: nn.Cell, path: str | PathLike, *, strict: bool = True
     """
     parameters = weights(model)
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    matching = match_weights(_read_arrays(Path(path)), shapes)
+    matching = match_weights(_read_arrays(Path(path)), shapes, None if strict else functools.partial(_adapt, model))
     fits = not (matching.missing or matching.unexpected or matching.mismatched)
     if (strict and not fits) or not matching.pairs:
         raise CheckpointError(f"{path}: does not fit the model: {matching}")
-    if not fits:
+    if not fits or matching.adapted:
         _LOG.warning("%s: loaded in part: %s", path, matching)
     for name, array in matching.pairs.items():
         parameter = parameters[name]
         ops.assign(parameter, Tensor(np.array(array), parameter.dtype))   # set_data would not reach compiled functions
-    return LoadReport(list(matching.pairs), matching.missing, matching.unexpected, matching.mismatched)
+    return LoadReport(
+        list(matching.pairs), matching.adapted, matching.missing, matching.unexpected, matching.mismatched)
+
+
+def _adapt(model: nn.Cell, name: str, array: np.ndarray) -> np.ndarray | None:
+    for path, cell in model.cells_and_names():
+        prefix = f"{path}." if path else ""
+        adapt = getattr(cell, "adapt_weight", None)
+        fitting = adapt(name.removeprefix(prefix), array) if adapt and name.startswith(prefix) else None
+        if fitting is not None:
+            return fitting
+    return None
 
 
 def save_weights(model: nn.Cell, path: str | PathLike, metadata: dict[str, Any]) -> None:

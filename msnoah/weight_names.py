@@ -2,18 +2,21 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
 # PyTorch's names of a norm's four arrays, MindSpore's names, by last component.
 _RENAMED = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+_PUBLISHED = {ours: published for published, ours in _RENAMED.items()}
 # Buffers that hold no weights: counters of norms, and tables that our models compute.
 _BUFFERS = frozenset({"num_batches_tracked", "warm", "iter", "total_step", "relative_position_index", "attn_mask"})
 # The rest of a training state.
 _STATE_PREFIXES = ("optimizer.", "ema.")
 
 _LISTED = 8
+_HEAD = re.compile(r"(\w*head|fc)\.")   # ours and PyTorch's classifier
 _NORM_LAYOUTS = {
     "prep_bn": re.compile(r"(^|\.)norm\w*\.norm2\.bn\."),
     "rep_bn": re.compile(r"(^|\.)norm\w*\.bn\."),
@@ -23,9 +26,11 @@ _NORM_LAYOUTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Matching:
-    """`pairs`: our name -> its array. The other fields name what stays without a partner; shapes are (file's, model's)."""
+    """`pairs`: our name -> its array; `adapted` lists those that were made to fit. The other fields name what stays
+    without a partner; shapes are (file's, model's)."""
 
     pairs: dict[str, np.ndarray]
+    adapted: list[str]
     missing: list[str]
     unexpected: list[str]
     mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
@@ -34,6 +39,7 @@ class Matching:
     def __str__(self) -> str:
         shapes = [f"{name}: {_size(file)} in the file, {_size(model)} in the model" for name, (file, model) in self.mismatched.items()]
         parts = [
+            _listed(self.adapted, "adapted"),
             _listed(self.missing, "missing"),
             _listed(self.unexpected, "unexpected"),
             _listed(shapes, "of another shape"),
@@ -42,21 +48,63 @@ class Matching:
         return "; ".join(filter(None, parts))
 
 
-def match_weights(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]]) -> Matching:
-    """Pairs a checkpoint's arrays with a model's weights, given by name and shape."""
-    pairs, unexpected, mismatched = {}, [], {}
-    for name, array in arrays.items():
-        ours = _our_name(name, shapes)
-        if ours is None or ours in pairs or ours in mismatched:
-            if ours is not None or not _is_ignorable(name):
-                unexpected.append(name)
-        elif array.shape != shapes[ours]:
+def match_weights(
+    arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]],
+    adapt: Callable[[str, np.ndarray], np.ndarray | None] | None = None,
+) -> Matching:
+    """Pairs a checkpoint's arrays with a model's weights, given by name and shape.
+
+    Where no name of the file is one of the model's, all are taken with the prefix before them, or without a prefix of
+    theirs, that makes most of them fit: so a file of a backbone fits the backbone of a model.
+
+    adapt: our name and an array of another shape -> the array in the model's shape, or None.
+    """
+    names = _our_names(arrays, shapes)
+    pairs, adapted, mismatched = {}, [], {}
+    for name, ours in names.items():
+        array = arrays[name]
+        fitting = array if adapt is None or array.shape == shapes[ours] else adapt(ours, array)
+        if fitting is None or fitting.shape != shapes[ours]:
             mismatched[ours] = (array.shape, shapes[ours])
-        else:
-            pairs[ours] = array
+            continue
+        pairs[ours] = fitting
+        if fitting is not array:
+            adapted.append(ours)
+    unexpected = [name for name in arrays if name not in names and not _is_ignorable(name)]
     missing = [name for name in shapes if name not in pairs and name not in mismatched]
     hint = _norm_hint(arrays, shapes) or _head_hint(mismatched, missing, unexpected)
-    return Matching(pairs, missing, unexpected, mismatched, hint)
+    return Matching(pairs, adapted, missing, unexpected, mismatched, hint)
+
+
+def _our_names(names: Iterable[str], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """The file's names -> ours; of two that are one of ours the first is taken."""
+    off, on = _find_move(names, shapes)
+    found: dict[str, str] = {}
+    for name in names:
+        ours = _our_name(on + name.removeprefix(off), shapes)
+        if ours is not None:
+            found.setdefault(ours, name)
+    return {name: ours for ours, name in found.items()}
+
+
+def _find_move(names: Iterable[str], shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, str]:
+    """The prefix to take off the file's names, and the one to put before them; one of the two is empty."""
+    if any(_our_name(name, shapes) for name in names):
+        return "", ""
+    known = set(names)
+    moves = Counter((prefix, "") for name in names for prefix, rest in _splits(name) if _our_name(rest, shapes))
+    moves.update(("", prefix) for name in shapes for prefix, rest in _splits(name) if _either_name(rest) & known)
+    return max(moves, key=lambda move: (moves[move], -len("".join(move))), default=("", ""))
+
+
+def _splits(name: str) -> Iterator[tuple[str, str]]:
+    return ((name[:dot.end()], name[dot.end():]) for dot in re.finditer(r"\.", name))
+
+
+def _either_name(name: str) -> set[str]:
+    """One of our names, and the published one."""
+    parent, dot, last = name.rpartition(".")
+    return {name, f"{parent}{dot}{_PUBLISHED.get(last, last)}"}
 
 
 def _our_name(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
@@ -83,11 +131,14 @@ def _norm_layout(names: Mapping[str, object]) -> str | None:
 
 
 def _head_hint(mismatched: dict[str, tuple], missing: list[str], unexpected: list[str]) -> str:
-    is_head = mismatched and all(file[1:] == model[1:] and name.startswith("head") for name, (file, model) in mismatched.items())
-    if missing or unexpected or not is_head:
+    differing = [*mismatched, *missing, *unexpected]
+    if not differing or not all(map(_HEAD.match, differing)):
         return ""
+    if missing or unexpected:
+        return "only the head differs; strict=False loads everything else"
     file, model = next(iter(mismatched.values()))
-    return f"the head is of {file[0]} classes, not {model[0]}; strict=False loads everything else"
+    differs = f"the head is of {file[0]} classes, not {model[0]}" if file[1:] == model[1:] else "only the head differs"
+    return f"{differs}; strict=False loads everything else"
 
 
 def _listed(names: list[str], kind: str) -> str:

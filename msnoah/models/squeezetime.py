@@ -8,6 +8,7 @@ Where ours differs: the depths 10, 18 and 34, of which the paper says little, ha
 learning blocks, both with positions of their stage's size; strides other than 2 have a kernel of their own size.
 """
 
+import numpy as np
 from mindspore import nn, ops
 from mindspore.common.initializer import HeNormal, Normal
 
@@ -142,17 +143,17 @@ class SqueezeTimeNet(nn.Cell):
         position_sizes = self.map_sizes if position_sizes is None else position_sizes
         check_lengths(4, position_sizes=position_sizes)
         check_counts(position_sizes=position_sizes)
-        self.squeezed_channels = in_channels * num_frames
+        self.in_channels, self.squeezed_channels = in_channels, in_channels * num_frames
         self.out_channels = [base_width * 2 ** stage * block.expansion for stage in range(4)]
         self.conv1 = conv(self.squeezed_channels, base_width, 5, 2)
         self.bn1 = nn.BatchNorm2d(base_width)
         self.maxpool = StemPool()
-        in_channels = [base_width, *self.out_channels]
+        widths = [base_width, *self.out_channels]
         for stage, count in enumerate(counts):
             sizes = (self.map_sizes[stage], position_sizes[stage])
             channels = base_width * 2 ** stage
             setattr(self, f"layer{stage + 1}", nn.SequentialCell([
-                block(in_channels[stage], channels, spatial_strides[stage], *sizes),
+                block(widths[stage], channels, spatial_strides[stage], *sizes),
                 *[block(self.out_channels[stage], channels, 1, *sizes) for _ in range(count - 1)],
             ]))
 
@@ -164,9 +165,28 @@ class SqueezeTimeNet(nn.Cell):
         stage3 = self.layer3(stage2)
         return stage1, stage2, stage3, self.layer4(stage3)
 
+    def adapt_weight(self, name: str, array: np.ndarray) -> np.ndarray | None:
+        """conv1 of clips of another length, or of images, for `load_checkpoint`; None of everything else."""
+        if name != "conv1.weight" or array.ndim != 4 or array.shape[1] % self.in_channels:
+            return None
+        return spread_over_time(array, self.in_channels, self.squeezed_channels // self.in_channels)
+
     def fuse(self) -> nn.Cell:
         """bn1 folds into conv1."""
         return fold_norms(self, {"conv1": "bn1"})
+
+
+def spread_over_time(weight: np.ndarray, in_channels: int, num_frames: int) -> np.ndarray:
+    """A first convolution for clips of another number of frames. (O, C * t, k, k) -> (O, C * T, k, k)
+
+    Every frame has a stretch of the clip; its weight goes to the new frames by their parts of the stretch. The sum over
+    time stays, so a clip of one repeated image has the answer that it had, or that the image had if t is 1.
+    """
+    by_frame = weight.reshape(weight.shape[0], in_channels, -1, *weight.shape[2:]).astype(np.float64)
+    old, new = (np.linspace(0, 1, count + 1) for count in (by_frame.shape[2], num_frames))
+    ends, starts = np.minimum(new[1:, None], old[None, 1:]), np.maximum(new[:-1, None], old[None, :-1])
+    parts = np.maximum(0, ends - starts) * by_frame.shape[2]        # (T, t), each column sums to 1
+    return np.einsum("Tt,octhw->ocThw", parts, by_frame).reshape(weight.shape[0], -1, *weight.shape[2:])
 
 
 def _map_sizes(image_size: int, spatial_strides: tuple[int, ...]) -> list[int]:

@@ -67,6 +67,11 @@ class InterObjectInteraction(nn.Cell):
         positions = fit_positions(self.pos_embed, weighed.shape[2:]) if self.resizes else self.pos_embed
         return self.short_conv(x) * self.glo_conv(weighed, positions)
 
+    def adapt_weight(self, name: str, array: np.ndarray) -> np.ndarray | None:
+        """A position map of another size as one of this size, for `load_checkpoint`; None of everything else."""
+        is_position_map = name == "pos_embed" and array.ndim == 4 and array.shape[:2] == self.pos_embed.shape[:2]
+        return resize_positions(array, self.pos_embed.shape[2:]) if is_position_map else None
+
     def fuse(self) -> nn.Cell:
         """Resizing the positions once, to the map that the model is built for, is resizing them at every call.
 

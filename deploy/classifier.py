@@ -12,7 +12,7 @@ from msnoah.config import ClipConfig, DataConfig, ViewConfig
 from msnoah.data.clip_transforms import view_crops
 from msnoah.data.preprocessing import evaluation_view, normalise
 from msnoah.deploy.runtimes.onnxruntime import OnnxSession
-from msnoah.errors import ArtifactError, MsnoahError, describe_failure
+from msnoah.errors import ArtifactError, MsnoahError, RuntimeUnavailableError, describe_failure
 
 EXPORT_ANEW = "`msnoah export RUN` of a classifier writes it"
 
@@ -28,9 +28,11 @@ class Classifier:
 
         Raises:
             ArtifactError: no such file, not ONNX, or without classes and preprocessing.
-            RuntimeUnavailableError: onnxruntime is not installed.
+            RuntimeUnavailableError: onnxruntime is not installed, or cannot run with so many threads.
         """
         self.path = Path(path)
+        if threads < 1:
+            raise RuntimeUnavailableError(f"{threads} threads of ONNX Runtime: expected 1 or more")
         facts = _read_facts(self.path)
         self.classes: list[str] = facts["classes"]
         self.data = _preprocessing(self.path, facts["preprocessing"])

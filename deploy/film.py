@@ -1,4 +1,4 @@
-"""Writing films frame by frame, so that whatever ends the writing leaves a file that plays."""
+"""Writing films frame by frame, so that they keep time and whatever ends the writing leaves a file that plays."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from msnoah.errors import DataError
 
 SUFFIX, CODEC = ".mp4", "mp4v"   # MPEG-4 part 2: the one codec that every build of OpenCV can write
+LONGEST_GAP_S = 10.0             # between two frames; a longer one is a jump of the source's clock
 
 
 class FilmWriter:
@@ -20,7 +21,7 @@ class FilmWriter:
         Raises:
             DataError: another suffix, or a folder that cannot be made.
         """
-        self.path, self._rate = Path(path), frames_per_s
+        self.path, self.frames_per_s = Path(path), frames_per_s
         if self.path.suffix != SUFFIX:
             raise DataError(f"{self.path}: expected a file that ends in {SUFFIX}")
         try:
@@ -30,8 +31,7 @@ class FilmWriter:
         # OpenCV takes the container from the suffix.
         self._temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}{SUFFIX}")
         self._writer: cv2.VideoWriter | None = None
-        self._size: tuple[int, int] | None = None
-        self.count = 0
+        self._size, self._start_s, self.count = (0, 0), 0.0, 0
 
     def __enter__(self) -> "FilmWriter":
         return self
@@ -40,33 +40,45 @@ class FilmWriter:
         if self._writer is None:
             return
         self._writer.release()
-        if self.count and _count_frames(self._temporary) == self.count:
+        # An interrupt between writing and counting leaves one frame more.
+        if self.count and _count_frames(self._temporary) >= self.count:
             os.replace(self._temporary, self.path)
             return
         self._temporary.unlink(missing_ok=True)
         if kind is None or not issubclass(kind, Exception):
             raise DataError(f"{self.path}: its {self.count} frames could not all be written; is the disk full?")
 
-    def write(self, frame: np.ndarray) -> None:
-        """Adds a frame, (H, W, 3) uint8 RGB; an odd last row or column is cut, and one of another size scaled to the first.
+    def write(self, frame: np.ndarray, time_s: float) -> None:
+        """Adds a frame, (H, W, 3) uint8 RGB, that is shown at a time; one of another size is scaled to the first.
+
+        The film keeps the source's time: a frame that comes late is preceded by repeats, one that comes too early is left
+        out. A source of the film's own rate has each of its frames written once. An odd last row or column is cut.
 
         Raises:
             DataError: the file cannot be opened.
         """
         if self._writer is None:
             self._open(frame.shape[1], frame.shape[0])
+            self._start_s = time_s
+        copies = round((time_s - self._start_s) * self.frames_per_s) + 1 - self.count
+        if copies > LONGEST_GAP_S * self.frames_per_s:
+            self._start_s += (copies - 1) / self.frames_per_s
+            copies = 1
         if frame.shape[1::-1] != self._size:
             frame = cv2.resize(frame, self._size)
-        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-        self.count += 1
+        frame = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+        for _ in range(copies):
+            self._writer.write(frame)
+            self.count += 1
 
     def _open(self, width: int, height: int) -> None:
         if min(width, height) < 2:
             raise DataError(f"{self.path}: frames of {width} x {height} make no film; the least is 2 x 2")
         self._size = width, height
-        self._writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter_fourcc(*CODEC), self._rate, self._size)
+        self._writer = cv2.VideoWriter(
+            str(self._temporary), cv2.VideoWriter_fourcc(*CODEC), self.frames_per_s, self._size)
         if not self._writer.isOpened():
-            raise DataError(f"{self.path}: a film of {width} x {height} at {self._rate:g} frames/s cannot be opened")
+            raise DataError(f"{self.path}: a film of {width} x {height} at {self.frames_per_s:g} frames/s cannot be opened")
 
 
 def _count_frames(path: Path) -> int:

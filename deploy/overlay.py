@@ -1,6 +1,7 @@
 """Captions drawn into video frames: a label, its share and a bar, on a darkened panel that any footage leaves readable."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -52,6 +53,12 @@ def to_ascii(text: str) -> str:
     """The text in the letters that OpenCV can draw: accents are dropped, and what has no ASCII form becomes '?'."""
     letters = (letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
     return "".join(letter if " " <= letter <= "~" else "?" for letter in letters)
+
+
+def drawable_names(classes: Sequence[str]) -> list[str]:
+    """Names as they are drawn: in ASCII, or 'class 3' for one without an ASCII letter or digit."""
+    names = map(to_ascii, classes)
+    return [name if any(map(str.isalnum, name)) else f"class {number}" for number, name in enumerate(names)]
 
 
 class _Letters:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from msnoah.commands.conversion import convert, declare_convert, declare_verify, verify
+from msnoah.commands.demo import declare_demo, demo
 from msnoah.commands.evaluation import declare_eval, evaluate
 from msnoah.commands.models import declare_models, models
 from msnoah.commands.records import declare_json, print_record
@@ -69,7 +70,7 @@ def export(arguments: Arguments) -> None:
     from msnoah.export.exporter import export_run
     from msnoah.run_folder import RunFolder
 
-    chosen = {"opset": arguments.opset, "embed_preprocessing": arguments.embed_preprocessing, "tolerance": arguments.tolerance}
+    chosen = {key: getattr(arguments, key) for key in ("opset", "embed_preprocessing", "frames_as_channels", "tolerance")}
     overrides = {key: value for key, value in chosen.items() if value is not None}
     record = export_run(RunFolder.open(arguments.run), checkpoint=arguments.checkpoint, **overrides)
     if arguments.json:
@@ -143,6 +144,7 @@ def _declare_export(parser: argparse.ArgumentParser) -> None:
     _declare_checkpoint(parser)
     parser.add_argument("--opset", type=int, help="ONNX opset, 17 or newer")
     parser.add_argument("--embed-preprocessing", action="store_true", default=None, help="take uint8 NHWC images, normalise in the graph")
+    parser.add_argument("--frames-as-channels", action="store_true", default=None, help="take clips as images of channels * frames")
     parser.add_argument("--tolerance", type=float, help="largest relative difference that passes (default 1e-5)")
     declare_json(parser)
 
@@ -192,5 +194,6 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "profile": (profile, _declare_profile),
     "compare": (compare, _declare_compare),
     "report": (report, _declare_run),
+    "demo": (demo, declare_demo),
     "models": (models, declare_models),
 }

@@ -150,6 +150,28 @@ def test_flip(probability, flipped):
     assert np.array_equal(view, evaluation_view(PHOTO, data)[:, ::-1] if flipped else evaluation_view(PHOTO, data))
 
 
+@pytest.mark.parametrize("turn", [-0.5, -0.1, 0.02, 0.25])
+def test_hue_turns_as_pillows_hsv_does(turn):
+    soft = 64 + PHOTO // 2
+    levels = np.array(pillow(soft).convert("HSV"))
+    levels[..., 0] += np.uint8(round(256 * turn) % 256)
+    expected = np.asarray(Image.fromarray(levels, "HSV").convert("RGB")).astype(int)
+    difference = abs(color.hue(soft, turn).astype(int) - expected)
+    assert difference.max() <= 6 and difference.mean() < 1   # hue and saturation are rounded to 256 steps, in two ways
+
+
+@pytest.mark.parametrize("image", [GREY, GREY.repeat(3, axis=2)], ids=["grey", "grey in rgb"])
+def test_hue_leaves_grey_alone(image):
+    assert np.array_equal(color.hue(image, 0.3), image)
+
+
+def test_hue_jitter_is_drawn_beside_the_others():
+    red, random = np.full((4, 4, 3), [200, 40, 40], np.uint8), np.random.default_rng(0)
+    turned = np.array([transforms.color_jitter(red, 0.0, random, 0.1)[0, 0] for _ in range(300)])
+    assert (turned[:, 0] == 200).all() and min(turned[:, 1]) == min(turned[:, 2]) == 40   # within 36 degrees of red
+    assert max(turned[:, 1]) > 120 and max(turned[:, 2]) > 120                            # 36 degrees are 60 % of the way to yellow
+
+
 def test_color_jitter_stays_in_its_range():
     random, grey = np.random.default_rng(0), np.full((4, 4, 3), 100, np.uint8)
     levels = [transforms.color_jitter(grey, 0.4, random).mean() for _ in range(300)]

@@ -26,7 +26,8 @@ class MemoryVideos:
 
     def __init__(self, *counts, height=40, width=52, broken=(), names=None):
         self.labels = np.zeros(len(counts), np.int32)
-        self.videos = [MemoryVideo(soft_frames(count, height, width, seed), broken) for seed, count in enumerate(counts)]
+        frames = [soft_frames(count, height, width, seed) for seed, count in enumerate(counts)]
+        self.videos = [MemoryVideo(each, broken) for each in frames]
         self.names = names or [f"memory clip {index}" for index in range(len(counts))]
         self.opened = []
 

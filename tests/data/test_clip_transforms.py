@@ -85,7 +85,8 @@ def test_no_augmentation_is_the_centre_view():
 
 
 def test_flip_mirrors_columns_of_every_frame():
-    plain, flipped = (training_clip(coordinates(32, 50), config(horizontal_flip=p), np.random.default_rng(0)) for p in (0, 1))
+    plain, flipped = (training_clip(coordinates(32, 50), config(horizontal_flip=probability), np.random.default_rng(0))
+                      for probability in (0, 1))
     assert np.array_equal(flipped, plain[:, :, ::-1])
 
 

@@ -15,10 +15,11 @@ from msnoah.errors import ConfigError, DataError
 
 def config(short="loop", **kwargs):
     clip = {"frames": 4, "interval": 2, "short_side": 32, "short": short,
-            "val": {"clips": 2, "crops": 3, "short_side": 32}, "test": {"clips": 5, "crops": 1, "short_side": 40, "size": 36}}
+            "val": {"clips": 2, "crops": 3, "short_side": 32},
+            "test": {"clips": 5, "crops": 1, "short_side": 40, "size": 36}}
     augment = {"crop": "multi_scale", "horizontal_flip": 0.5, "color_jitter": 0.4}
-    return DataConfig(**{"source": "video_list", "image_size": 24, "interpolation": "bilinear", "clip": clip, "augment": augment,
-                         **kwargs})
+    defaults = {"source": "video_list", "image_size": 24, "interpolation": "bilinear", "clip": clip, "augment": augment}
+    return DataConfig(**{**defaults, **kwargs})
 
 
 def test_open_views_gives_clips():
@@ -49,7 +50,12 @@ def test_evaluation_is_each_clip_by_itself():
         assert np.array_equal(found[3 * clip:3 * clip + 3], expected)
 
 
-@pytest.mark.parametrize("total, chosen", [(20, [0, 2, 4, 6, 13, 15, 17, 19]), (8, list(range(8))), (3, [0, 1, 2]), (1, [0])])
+@pytest.mark.parametrize("total, chosen", [
+    (20, [0, 2, 4, 6, 13, 15, 17, 19]),
+    (8, list(range(8))),
+    (3, [0, 1, 2]),
+    (1, [0]),
+])
 def test_a_frame_is_read_once_and_in_order(total, chosen):
     source = MemoryVideos(total)
     ClipViews(source, config(), "val").evaluation(0)
@@ -58,7 +64,8 @@ def test_a_frame_is_read_once_and_in_order(total, chosen):
 
 def test_long_evaluations_are_read_in_parts():
     source = MemoryVideos(300)
-    views = ClipViews(source, config(clip={"frames": 40, "interval": 1, "short_side": 32, "val": {"short_side": 32}}), "val")
+    clip = {"frames": 40, "interval": 1, "short_side": 32, "val": {"short_side": 32}}
+    views = ClipViews(source, config(clip=clip), "val")
     assert views.evaluation(0).shape == (1, 40, 24, 24, 3)
     assert source.videos[0].read_frames == list(range(130, 170))
 
@@ -93,13 +100,14 @@ def test_rates_are_of_the_time_since_the_last_call():
     assert views.take_rates() == {}
     views.training(0, np.random.default_rng(0))
     views.evaluation(0)
-    expected = {"decode_clips_per_s": 3 / views.timing.decode_seconds, "transform_clips_per_s": 3 / views.timing.transform_seconds}
+    timing = views.timing
+    expected = {"decode_clips_per_s": 3 / timing.decode_seconds, "transform_clips_per_s": 3 / timing.transform_seconds}
     assert views.take_rates() == pytest.approx(expected, abs=1e-3)   # rounded to three places
     assert views.take_rates() == {}
 
 
-@pytest.mark.parametrize("act", [lambda views: views.training(1, np.random.default_rng(0)), lambda views: views.evaluation(1)],
-                         ids=["training", "evaluation"])
+@pytest.mark.parametrize("act", [lambda views: views.training(1, np.random.default_rng(0)),
+                                 lambda views: views.evaluation(1)], ids=["training", "evaluation"])
 @pytest.mark.parametrize("short, error", [("skip", SkippedSample), ("fail", DataError)])
 def test_short_videos_are_named(act, short, error):
     views = ClipViews(MemoryVideos(20, 6), config(short), "val")
@@ -116,11 +124,13 @@ def test_frames_that_cannot_be_transformed_are_named():
 
 
 @pytest.mark.parametrize("kind, kwargs, message", [
-    ("val", {"image_size": 33}, r"data.clip.val.short_side is 32, but crops of 33 are cut from its frames; make it 33 or more"),
-    ("test", {"clip": {"test": {"short_side": 40, "size": 41}}}, r"data.clip.test.short_side is 40, but crops of 41"),
-    ("val", {"image_size": 64, "augment": {}, "clip": {"short_side": 60}}, r"data.clip.short_side is 60, but crops of image_size"),
-    ("val", {"cache": {"path": "x", "short_side": 31}}, r"data.cache.short_side is 31, but clip asks for frames of 32"),
-    ("test", {"cache": {"path": "x", "short_side": 32}}, r"data.cache.short_side is 32, but clip asks for frames of 40"),
+    ("val", {"image_size": 33},
+     "data.clip.val.short_side is 32, but crops of 33 are cut from its frames; make it 33 or more"),
+    ("test", {"clip": {"test": {"short_side": 40, "size": 41}}}, "data.clip.test.short_side is 40, but crops of 41"),
+    ("val", {"image_size": 64, "augment": {}, "clip": {"short_side": 60}},
+     "data.clip.short_side is 60, but crops of image_size are cut from its frames"),
+    ("val", {"cache": {"path": "x", "short_side": 31}}, "data.cache.short_side is 31, but clip asks for frames of 32"),
+    ("test", {"cache": {"path": "x", "short_side": 32}}, "data.cache.short_side is 32, but clip asks for frames of 40"),
 ])
 def test_sizes_that_do_not_fit_are_refused_at_once(kind, kwargs, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -131,6 +141,8 @@ def test_sizes_that_do_not_fit_are_refused_at_once(kind, kwargs, message, tmp_pa
 
 def test_a_cache_folder_is_used(tmp_path):
     source = MemoryVideos(20)
-    cached = ClipViews(source, config(cache={"path": str(tmp_path / "a" / "b"), "short_side": 40, "quality": None}), "val")
-    assert np.array_equal(cached.evaluation(0), ClipViews(source, config(), "val").evaluation(0))   # PNG keeps every bit
-    assert len(list((tmp_path / "a" / "b").iterdir())) == 1
+    folder = tmp_path / "a" / "b"
+    cached = ClipViews(source, config(cache={"path": str(folder), "short_side": 40, "quality": None}), "val")
+    plain = ClipViews(source, config(), "val")
+    assert np.array_equal(cached.evaluation(0), plain.evaluation(0))   # PNG keeps every bit
+    assert len(list(folder.iterdir())) == 1

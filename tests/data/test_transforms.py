@@ -71,6 +71,14 @@ def test_resize_is_pillows(image, name):
     assert np.array_equal(resize(image, 17, 31, name), np.asarray(expected).reshape(17, 31, -1))
 
 
+@pytest.mark.parametrize("box, expected", [
+    ((8, 3, 24, 15), PHOTO[3:15, 8:24]),                                                    # whole pixels: as they are
+    ((8.5, 3, 24.5, 15), (PHOTO[3:15, 8:24].astype(int) + PHOTO[3:15, 9:25] + 1) // 2),     # half a pixel: the mean of two
+], ids=["whole", "half"])
+def test_a_box_of_the_asked_size(box, expected):
+    assert np.array_equal(resize(PHOTO, 12, 16, "bilinear", box), expected)
+
+
 # Bicubic overshoot is clipped between Pillow's two passes, whose order depends on the sizes: soft images have none.
 SOFT = 64 + PHOTO // 2
 

@@ -16,15 +16,15 @@ from tqdm import tqdm
 
 from msnoah.atomic_file import replacing
 from msnoah.config import DataConfig, ExportConfig, RunConfig
-from msnoah.data.preprocessing import evaluation_view, normalise
-from msnoah.data.sources import open_source
-from msnoah.errors import ConfigError, DataError, RunFolderError
+from msnoah.errors import ConfigError, RunFolderError
 from msnoah.export import metadata
 from msnoah.export.cell_conversion import export_onnx
 from msnoah.export.mindir import batch_free_mindir_bytes, count_primitives
+from msnoah.export.model_input import ModelInput, find_input, natural_input, squeezed_input
 from msnoah.export.onnx_summary import count_operators, describe_inputs
 from msnoah.export.preprocessing import embed_preprocessing
 from msnoah.export.reference_runs import run_cell, run_mindir
+from msnoah.export.sample_inputs import sample_pixels
 from msnoah.export.verification import Check, Predict, require_passed, run_onnx, verify
 from msnoah.nn.fusing import fuse
 from msnoah.nn.step_inputs import count_parameters
@@ -32,7 +32,7 @@ from msnoah.registry import create_model
 from msnoah.run_folder import RunFolder, write_json
 from msnoah.source_commit import find_commit
 
-INPUT, OUTPUT = "image", "logits"
+OUTPUT = "logits"
 
 
 def export_run(run: RunFolder, *, checkpoint: str | Path = "best", **overrides: Any) -> dict[str, Any]:
@@ -54,18 +54,19 @@ def export_run(run: RunFolder, *, checkpoint: str | Path = "best", **overrides: 
     """
     config = run.config()
     settings = _settings(config, overrides)
+    taken = find_input(config.data, settings)
     path = _find_checkpoint(run, checkpoint)
     _require_writable(run)
     with tqdm(total=5, unit="step", leave=False) as progress:
         _step(progress, "loading")
         model = create_model(config.model.name, checkpoint=path, **config.model_arguments())
         _step(progress, "fusing and compiling")
-        artifacts = _build(fuse(model), config.data, settings)
+        artifacts = _build(fuse(model), taken, config.data, settings)
         _step(progress, "verifying")
-        pixels, origin = _sample_pixels(config, max(settings.verify_batches))
-        checks = _verify(model, artifacts, pixels, config.data, settings)
+        pixels, origin = sample_pixels(config, max(settings.verify_batches))
+        checks = _verify(model, artifacts, taken, pixels, config.data, settings)
         _step(progress, "writing")
-        record = _describe(config, settings, path, artifacts, checks, origin)
+        record = _describe(config, settings, path, artifacts, taken, checks, origin)
         record["parameters"] = {"trained": count_parameters(model), "fused": artifacts.parameters}
         _write(run, artifacts, record)
         progress.update()
@@ -113,56 +114,51 @@ def _step(progress: tqdm, name: str) -> None:
     progress.set_description(name)
 
 
-def _build(fused: nn.Cell, data: DataConfig, settings: ExportConfig) -> _Artifacts:
-    shape = (data.channels, data.image_size, data.image_size)
-    images = np.zeros((1, *shape), np.float32)
-    model = export_onnx(fused, images, opset=settings.opset, input_names=[INPUT], output_names=[OUTPUT])
+def _build(fused: nn.Cell, taken: ModelInput, data: DataConfig, settings: ExportConfig) -> _Artifacts:
+    embeds_clips = settings.embed_preprocessing and data.clip
+    given = squeezed_input(data) if embeds_clips else taken   # pixels of clips are normalised as images
+    zeros = np.zeros((1, *given.shape), np.float32)
+    model = export_onnx(fused, zeros, opset=settings.opset, input_names=[given.name], output_names=[OUTPUT])
     if settings.embed_preprocessing:
-        model = embed_preprocessing(model, data.mean, data.std)
-    return _Artifacts(model, *batch_free_mindir_bytes(fused, shape), count_parameters(fused))
+        model = embed_preprocessing(model, data.mean, data.std, frames=data.clip.frames if data.clip else None)
+    return _Artifacts(model, *batch_free_mindir_bytes(fused, taken.shape), count_parameters(fused))
 
 
-def _sample_pixels(config: RunConfig, count: int) -> tuple[np.ndarray, str]:
-    """`count` images (N, H, W, C) uint8 and where they are from: the val split if it is at hand, else noise."""
-    data = config.data
-    try:
-        source = open_source(data, "val")
-        chosen = np.linspace(0, len(source) - 1, count).astype(int)
-        return np.stack([evaluation_view(source.image(int(index)), data) for index in chosen]), "val images"
-    except DataError as error:
-        print(f"verifying on seeded noise, since there are no val images here: {error}", file=sys.stderr)
-    shape = (count, data.image_size, data.image_size, data.channels)
-    return np.random.default_rng(config.seed).integers(0, 256, shape, np.uint8), "seeded noise"
-
-
-def _verify(model: nn.Cell, artifacts: _Artifacts, pixels: np.ndarray, data: DataConfig, settings: ExportConfig) -> list[Check]:
-    def on_normalised(predict: Predict) -> Predict:
-        return lambda inputs: predict([normalise(pixels, data) for pixels in inputs])   # (N, H, W, C) -> (N, C, H, W)
+def _verify(
+    model: nn.Cell, artifacts: _Artifacts, taken: ModelInput, pixels: np.ndarray, data: DataConfig,
+    settings: ExportConfig,
+) -> list[Check]:
+    def on_normalised(predict: Predict, form: ModelInput) -> Predict:
+        return lambda inputs: predict([form.from_pixels(pixels, data) for pixels in inputs])
 
     run_model = run_onnx(artifacts.onnx)
     predictors = {
-        "onnx": run_model if settings.embed_preprocessing else on_normalised(run_model),
-        "mindir": on_normalised(run_mindir(artifacts.mindir, artifacts.mindir_batch)),
+        "onnx": run_model if settings.embed_preprocessing else on_normalised(run_model, taken),
+        "mindir": on_normalised(run_mindir(artifacts.mindir, artifacts.mindir_batch), taken),
     }
+    reference = on_normalised(run_cell(model), natural_input(data))
     batches = [[pixels[:size]] for size in settings.verify_batches]
-    return verify(on_normalised(run_cell(model)), predictors, batches, outputs=[OUTPUT], tolerance=settings.tolerance)
+    return verify(reference, predictors, batches, outputs=[OUTPUT], tolerance=settings.tolerance)
 
 
 def _describe(
-    config: RunConfig, settings: ExportConfig, checkpoint: Path, artifacts: _Artifacts, checks: Sequence[Check], origin: str,
+    config: RunConfig, settings: ExportConfig, checkpoint: Path, artifacts: _Artifacts, taken: ModelInput,
+    checks: Sequence[Check], origin: str,
 ) -> dict[str, Any]:
     model, data = artifacts.onnx, config.data
-    float_image = {"name": INPUT, "shape": ["batch", data.channels, data.image_size, data.image_size], "dtype": "float32"}
     return {
         "model": config.model.name, "arguments": config.model_arguments(), "checkpoint": checkpoint.name,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": find_commit(), "versions": metadata.find_versions(), "classes": list(data.classes),
-        "preprocessing": metadata.describe_preprocessing(data, embedded=settings.embed_preprocessing),
+        "preprocessing": metadata.describe_preprocessing(data, taken.layout, embedded=settings.embed_preprocessing),
         "inputs": describe_inputs(model.graph.input), "outputs": describe_inputs(model.graph.output),
         "artifacts": {
             "onnx": {"opset": model.opset_import[0].version, "operators": count_operators(model)},
             # Preprocessing is never embedded in the MindIR, so it lists its own inputs.
-            "mindir": {"batch": artifacts.mindir_batch, "primitives": count_primitives(artifacts.mindir), "inputs": [float_image]},
+            "mindir": {
+                "batch": artifacts.mindir_batch, "primitives": count_primitives(artifacts.mindir),
+                "inputs": [taken.describe()],
+            },
         },
         "verification": {
             "tolerance": settings.tolerance, "inputs": origin, "passed": all(check.passed for check in checks),

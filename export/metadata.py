@@ -16,13 +16,25 @@ _PREFIX = "msnoah."
 _PACKAGES = ("mindspore", "onnx", "onnxruntime", "numpy")
 
 
-def describe_preprocessing(data: DataConfig, *, embedded: bool) -> dict[str, Any]:
-    """What an image goes through on its way to the artifact; with `embedded`, scaling and normalising happen in the graph."""
+def describe_preprocessing(data: DataConfig, layout: str, *, embedded: bool) -> dict[str, Any]:
+    """What images or clips go through on their way to the artifact.
+
+    With `embedded`, scaling and normalising happen in the graph, which takes uint8 pixels with channels last; else it
+    takes float32 in `layout`. Clips have the keys `frames`, `interval` (frames from one of the clip to the next),
+    `short_side` (of a frame before it is cropped) and `size`, and in `clips` and `crops` how many of a video are averaged.
+    """
+    pixels = "NTHWC" if data.clip else "NHWC"
+    shared = {
+        "channels": data.channels, "mean": list(data.mean), "std": list(data.std), "scale": "1/255",
+        "layout": pixels if embedded else layout, "dtype": "uint8" if embedded else "float32",
+        "color": "RGB" if data.channels == 3 else "grey", "interpolation": data.interpolation, "embedded": embedded,
+    }
+    if data.clip is None:
+        return {"image_size": data.image_size, "crop_fraction": data.crop_fraction, **shared}
+    view = data.clip.val
     return {
-        "image_size": data.image_size, "channels": data.channels, "mean": list(data.mean), "std": list(data.std), "scale": "1/255",
-        "layout": "NHWC" if embedded else "NCHW", "dtype": "uint8" if embedded else "float32",
-        "color": "RGB" if data.channels == 3 else "grey",
-        "interpolation": data.interpolation, "crop_fraction": data.crop_fraction, "embedded": embedded,
+        "frames": data.clip.frames, "interval": data.clip.interval, "short_side": view.short_side,
+        "size": data.image_size, "clips": view.clips, "crops": view.crops, **shared,
     }
 
 

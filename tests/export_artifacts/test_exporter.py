@@ -14,7 +14,7 @@ from mindspore import Tensor, nn
 from msnoah.checkpoint import save_weights
 from msnoah.config import RunConfig
 from msnoah.errors import CheckpointError, ConfigError, ConversionError, DataError, RunFolderError, VerificationError
-from msnoah.export import exporter
+from msnoah.export import exporter, sample_inputs
 from msnoah.export.exporter import export_run
 from msnoah.export.metadata import describe_export, read_metadata
 from msnoah.registry import create_model
@@ -158,7 +158,7 @@ def test_without_images_seeded_noise_is_used_and_recorded(tmp_path, monkeypatch,
     def no_data(data, split):
         raise DataError("no such folder")
 
-    monkeypatch.setattr(exporter, "open_source", no_data)
+    monkeypatch.setattr(sample_inputs, "open_source", no_data)
     record = export_run(make_run(tmp_path / "run"), verify_batches=[2])
     assert record["verification"]["inputs"] == "seeded noise" and record["verification"]["passed"]
     captured = capsys.readouterr()

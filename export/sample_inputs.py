@@ -1,0 +1,37 @@
+"""Pixels on which artifacts are verified: the validation split if it is at hand, else noise."""
+
+import sys
+
+import numpy as np
+
+from msnoah.config import DataConfig, RunConfig
+from msnoah.data.sources import open_source
+from msnoah.data.views import open_views
+from msnoah.errors import DataError
+
+
+def sample_pixels(config: RunConfig, count: int) -> tuple[np.ndarray, str]:
+    """`count` samples as evaluation sees them, uint8, and their origin: "val images", "val clips" or "seeded noise".
+
+    Images are (N, H, W, C), clips (N, T, H, W, C); of several views of a sample the first one counts.
+    """
+    data = _at_image_size(config.data)
+    try:
+        source = open_source(data, "val")
+        views = open_views(source, data, "val")
+        chosen = np.linspace(0, len(source) - 1, count).astype(int)
+        origin = "val clips" if data.clip else "val images"
+        return np.stack([views.evaluation(int(index))[0] for index in chosen]), origin
+    except DataError as error:
+        print(f"verifying on seeded noise, since there is no val split here: {error}", file=sys.stderr)
+    frames = (data.clip.frames,) if data.clip else ()
+    shape = (count, *frames, data.image_size, data.image_size, data.channels)
+    return np.random.default_rng(config.seed).integers(0, 256, shape, np.uint8), "seeded noise"
+
+
+def _at_image_size(data: DataConfig) -> DataConfig:
+    """An artifact takes what the model is built for, whatever size validation crops clips to."""
+    if data.clip is None:
+        return data
+    view = data.clip.val.model_copy(update={"size": None})
+    return data.model_copy(update={"clip": data.clip.model_copy(update={"val": view})})

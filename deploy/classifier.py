@@ -1,4 +1,4 @@
-"""A classifier from an artifact alone: its classes and preprocessing stand in the metadata that `msnoah export` wrote."""
+"""A classifier from an artifact alone: classes and preprocessing stand in the metadata that `msnoah export` wrote."""
 
 import time
 from collections.abc import Callable
@@ -81,6 +81,7 @@ class Classifier:
 def _read_facts(path: Path) -> dict[str, Any]:
     """The metadata of an ONNX file, with classes and preprocessing in it."""
     import onnx
+
     from msnoah.export.metadata import read_metadata
 
     try:
@@ -98,9 +99,8 @@ def _read_facts(path: Path) -> dict[str, Any]:
 
 def _preprocessing(path: Path, facts: dict[str, Any]) -> DataConfig:
     """The preprocessing in the terms of a config; where the data came from does not matter here."""
-    shared = {"mean": facts.get("mean"), "std": facts.get("std"), "interpolation": facts.get("interpolation")}
-    shared["channels"] = len(facts.get("mean") or ())
     try:
+        shared = {key: facts[key] for key in ("mean", "std", "interpolation")} | {"channels": len(facts["mean"])}
         if "frames" not in facts:
             sizes = {key: facts[key] for key in ("image_size", "crop_fraction")}
             return DataConfig(source="image_folder", **shared, **sizes)

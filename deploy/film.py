@@ -13,7 +13,7 @@ LONGEST_GAP_S = 10.0             # between two frames; a longer one is a jump of
 
 
 class FilmWriter:
-    """An .mp4 file of constant frame rate and even size. It takes its place when the block ends, by an interrupt too."""
+    """An .mp4 file of constant frame rate and even size, in place when the block ends, by an interrupt too."""
 
     def __init__(self, path: str | Path, frames_per_s: float):
         """Makes the folder; nothing else is written before the first frame.
@@ -49,10 +49,10 @@ class FilmWriter:
             raise DataError(f"{self.path}: its {self.count} frames could not all be written; is the disk full?")
 
     def write(self, frame: np.ndarray, time_s: float) -> None:
-        """Adds a frame, (H, W, 3) uint8 RGB, that is shown at a time; one of another size is scaled to the first.
+        """Adds a frame, (H, W, 3) uint8 RGB, that is shown at a time; another size is scaled to that of the first.
 
-        The film keeps the source's time: a frame that comes late is preceded by repeats, one that comes too early is left
-        out. A source of the film's own rate has each of its frames written once. An odd last row or column is cut.
+        The film keeps the source's time: a late frame is repeated, one that comes too early is left out; a source of
+        the film's own rate has each frame written once. An odd last row or column is cut.
 
         Raises:
             DataError: the file cannot be opened.
@@ -78,7 +78,8 @@ class FilmWriter:
         self._writer = cv2.VideoWriter(
             str(self._temporary), cv2.VideoWriter_fourcc(*CODEC), self.frames_per_s, self._size)
         if not self._writer.isOpened():
-            raise DataError(f"{self.path}: a film of {width} x {height} at {self.frames_per_s:g} frames/s cannot be opened")
+            rate = f"{self.frames_per_s:g} frames/s"
+            raise DataError(f"{self.path}: a film of {width} x {height} at {rate} cannot be opened")
 
 
 def _count_frames(path: Path) -> int:

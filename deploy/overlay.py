@@ -1,4 +1,4 @@
-"""Captions drawn into video frames: a label, its share and a bar, on a darkened panel that any footage leaves readable."""
+"""Captions drawn into video frames: a label, its share and a bar, on a panel that any footage leaves readable."""
 
 import unicodedata
 from collections.abc import Sequence

@@ -40,22 +40,25 @@ class FrameRing:
 
     def needs_next(self) -> bool:
         """Whether a clip holds the next frame; of a film's beginning all are kept, since a short one is repeated."""
-        first = max(self.count - self._clip.span, -1) // self._stride + 1   # number of the first clip that reaches it
+        if self.count < self._clip.span:
+            return True
+        first = (self.count - self._clip.span) // self._stride + 1   # number of the first clip that reaches so far
         starts = range(first * self._stride, self.count + 1, self._stride)
-        return self.count < self._clip.span or any((self.count - start) % self._clip.interval == 0 for start in starts)
+        return any((self.count - start) % self._clip.interval == 0 for start in starts)
 
     def push(self, pixels: np.ndarray | None) -> np.ndarray | None:
-        """Takes the next frame (None for one that is not needed); returns the clip that ends with it, (T, ...), if one does."""
+        """Takes the next frame, None if it is not needed; returns the clip that ends with it, (T, ...), if one does."""
         if pixels is not None:
             self._kept[self.count] = pixels
         self.count += 1
         start = self.count - self._clip.span
-        clip = self._cut(range(start, self.count, self._clip.interval)) if start >= 0 and start % self._stride == 0 else None
+        is_due = start >= 0 and start % self._stride == 0
+        clip = self._cut(range(start, self.count, self._clip.interval)) if is_due else None
         self._kept.pop(start, None)
         return clip
 
     def repeat(self) -> np.ndarray | None:
-        """The clip of a film that ended before it spanned one, as evaluation reads it: from its start again and again."""
+        """The clip of a film that is shorter than one, as evaluation reads it: from its start again and again."""
         is_short = 0 < self.count < self._clip.span
         return self._cut(evaluation_indices(self.count, self._clip, 1)[0]) if is_short else None
 
@@ -71,17 +74,18 @@ class StreamClassifier:
     """
 
     def __init__(self, classifier: Classifier, *, stride: int | None = None, smoothing: float = 0.5):
-        """A window every `stride` frames; if None, as many as a clip has frames. DataError for a setting out of range."""
+        """A window every `stride` frames, a clip's number of them if None. DataError for a setting out of range."""
         self.clip = classifier.data.clip or ClipConfig(frames=1, interval=1)
         self.stride = self.clip.frames if stride is None else stride
         if self.stride < 1 or not 0 <= smoothing < 1:
-            raise DataError(f"stride {self.stride} and smoothing {smoothing}: expected at least 1, and from 0 to below 1")
+            found = f"stride {self.stride} and smoothing {smoothing}"
+            raise DataError(f"{found}: expected at least 1, and from 0 to below 1")
         self._classifier, self._smoothing = classifier, smoothing
         self._ring = FrameRing(self.clip, self.stride)
         self._smoothed: np.ndarray | None = None
 
     def push(self, time_s: float, frame: np.ndarray) -> Window | None:
-        """Takes the next frame, (H, W, 3) uint8 RGB, and its time; returns the window that ends with it, if one does."""
+        """Takes the next frame, (H, W, 3) uint8 RGB, and its time; returns the window that ends with it, if any."""
         clip = self._ring.push(self._classifier.view(frame) if self._ring.needs_next() else None)
         return None if clip is None else self._classify(clip, time_s)
 
@@ -91,7 +95,8 @@ class StreamClassifier:
         return None if clip is None else self._classify(clip, time_s)
 
     def _classify(self, clip: np.ndarray, time_s: float) -> Window:
-        pixels = clip[None] if self._classifier.data.clip else clip   # (T, S, S, C) -> (1, T, S, S, C); an image has T = 1
+        # (T, S, S, C) -> (1, T, S, S, C); of images T is 1 already
+        pixels = clip[None] if self._classifier.data.clip else clip
         started = self._classifier.cpu_clock()
         probabilities = self._classifier.probabilities(pixels)[0]
         cpu_ms = (self._classifier.cpu_clock() - started) / 1e6   # ns -> ms

@@ -38,8 +38,8 @@ def run(tmp_path_factory):
     (folder / "tiny.yaml").write_text(CONFIG, encoding="utf-8")
     path = str(folder / "run")
     assert main(["train", str(folder / "tiny.yaml"), "--run", path]) == 0
-    for command in ("eval", "export", "profile", "report"):
-        assert main([command, path]) == 0, command
+    for command, *options in (("eval",), ("export",), ("eval", "--artifact", "onnx"), ("profile",), ("report",)):
+        assert main([command, path, *options]) == 0, command
     return RunFolder.open(path)
 
 
@@ -55,6 +55,15 @@ def test_evaluation_is_above_the_majority_class(run):
     record = json.loads(run.evaluation_path.read_text())
     assert record["images"] == 355
     assert record["top1"] > 2 * record["majority_class_rate"]
+
+
+def test_the_artifact_predicts_what_mindspore_predicts(run):
+    checkpoint, artifact = (json.loads(path.read_text()) for path in (run.evaluation_path, run.onnx_evaluation_path))
+    assert artifact["predictions"] == checkpoint["predictions"] and len(artifact["predictions"]) == 355
+    figures = ("top1", "top5", "images", "per_class", "confusion", "most_confused", "majority_class_rate", "classes", "views")
+    assert {key: artifact[key] for key in figures} == {key: checkpoint[key] for key in figures}
+    assert artifact["loss"] == pytest.approx(checkpoint["loss"], rel=1e-5)   # float32 logits of two runtimes
+    assert "355 of 355" in run.report_path.read_text()
 
 
 def test_both_artifacts_are_verified_and_hold_no_norm(run):

@@ -40,7 +40,9 @@ def accuracy_tile(accuracy: Record, history: list[Record]) -> Record | None:
         return {"title": f"Accuracy, held-out {noun}", "figure": percent(first["top1"]),
                 "beside": f"{first.get('images', '?')} {noun}{beside}"}
     scores = [score for record in history if (score := number(record.get("val_top1"))) is not None]
-    return {"title": "Best validation accuracy", "figure": percent(max(scores)), "beside": "while training"} if scores else None
+    if not scores:
+        return None
+    return {"title": "Best validation accuracy", "figure": percent(max(scores)), "beside": "while training"}
 
 
 def _agreement(first: Record, *others: Record) -> Record | None:

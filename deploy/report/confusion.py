@@ -16,7 +16,7 @@ Counts = Sequence[Sequence[int]]
 
 
 def confusion_chart(counts: Counts, names: Sequence[str]) -> Markup:
-    """A heat map: rows are labels, columns predictions, a cell's colour its share of the row. Empty beyond MOST_CLASSES.
+    """A heat map: rows are labels, columns predictions, a cell's shade its share of the row. Empty beyond MOST_CLASSES.
 
     Args:
         counts: (K, K), how many samples of a label got a prediction.

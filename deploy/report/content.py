@@ -197,7 +197,3 @@ def _circumstances(profile: Profile) -> list[tuple[str, str]]:
 
 def _shape(shape: tuple[int | None, ...], batch_size: int) -> str:
     return " × ".join(str(batch_size if axis is None else axis) for axis in shape)
-
-
-def unit(value: float | None, unit: str) -> str | None:
-    return None if value is None else f"{value:,.6g} {unit}".strip()

@@ -42,6 +42,6 @@ def render(run: RunFolder, profiles: list[Profile]) -> str:
     environment.filters.update(FILTERS, size=format_size)
     try:
         return environment.get_template("report.html.jinja").render(gather(run, profiles))
-    except (KeyError, TypeError, AttributeError, ValueError, jinja2.UndefinedError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, jinja2.UndefinedError) as error:
         files = "history.jsonl, evaluation.json or export.json"
         raise RunFolderError(f"{run.path}: {files} is damaged: {type(error).__name__}: {error}") from error

@@ -38,10 +38,13 @@ def declare_demo(parser: argparse.ArgumentParser) -> None:
     """The arguments of demo."""
     parser.add_argument("video", help="a video file, an address (rtsp://, http:// ...), or with --camera its number")
     parser.add_argument("run", help="a run folder with an exported model, or an .onnx file that msnoah exported")
-    parser.add_argument("--camera", action="store_true", help="VIDEO is the number of a camera, as in 0; Ctrl-C ends it")
-    parser.add_argument("--output", type=Path, metavar="FILE.mp4", help="the film (default: demo/<video>.mp4 beside the model)")
-    parser.add_argument("--no-film", action="store_true", help="only print; OpenCV is headless, so there is no window to show either")
-    parser.add_argument("--stride", type=int, metavar="N", help="frames from one clip to the next (default: as many as a clip has)")
+    parser.add_argument(
+        "--camera", action="store_true", help="VIDEO is the number of a camera, as in 0; Ctrl-C ends it")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE.mp4", help="the film (default: demo/<video>.mp4 beside the model)")
+    parser.add_argument("--no-film", action="store_true", help="only print; a window on the screen there never is")
+    parser.add_argument(
+        "--stride", type=int, metavar="N", help="frames from one clip to the next (default: as many as a clip has)")
     parser.add_argument(
         "--smoothing", type=float, default=0.5, metavar="A",
         help="A of the probabilities shown come from the clips before, 1 - A from the new one (default 0.5)")
@@ -76,7 +79,8 @@ def _name_film(artifact: Path, source: str | int) -> Path:
 def _print_window(record: dict[str, Any], as_json: bool) -> None:
     from tqdm import tqdm
 
-    tqdm.write(json.dumps(record) if as_json else f"{record['time_s']:9.2f} s  {record['probability']:6.1%}  {record['label']}")
+    text = f"{record['time_s']:9.2f} s  {record['probability']:6.1%}  {record['label']}"
+    tqdm.write(json.dumps(record) if as_json else text)
     sys.stdout.flush()
 
 
@@ -87,7 +91,8 @@ def _print_summary(record: dict[str, Any], as_json: bool) -> None:
     shares = ", ".join(f"{label} {share:.0%}" for label, share in record["labels"].items())
     lines = [f"{record['frames']} frames, {record['windows']} windows: {shares or 'no label'}"]
     if record["cpu_ms"]:
-        lines.append(f"CPU time of a window: p50 {record['cpu_ms']['p50']:.3g} ms, p90 {record['cpu_ms']['p90']:.3g} ms")
-    rate = f", {record['real_time_factor']:.2g} times the film's {record['source_frames_per_s']:.4g}" if record["real_time_factor"] else ""
-    lines.append(f"{record['frames_per_s']:.1f} frames/s with decoding and drawing{rate}")
+        lines.append("CPU time of a window: " + ", ".join(f"{q} {ms:.3g} ms" for q, ms in record["cpu_ms"].items()))
+    lines.append(f"{record['frames_per_s']:.1f} frames/s with decoding and drawing")
+    if record["real_time_factor"]:
+        lines[-1] += f", {record['real_time_factor']:.2g} times the film's {record['source_frames_per_s']:.4g}"
     print("\n".join([*lines, *([record["film"]] if record["film"] else [])]))

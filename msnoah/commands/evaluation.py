@@ -11,8 +11,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from msnoah.run_folder import RunFolder, write_json
 
     run = RunFolder.open(arguments.run)
-    evaluator, path = (_evaluate_onnx, run.onnx_evaluation_path) if arguments.artifact else (_evaluate_checkpoint, run.evaluation_path)
-    record = evaluator(run, arguments)
+    if arguments.artifact:
+        record, path = _evaluate_onnx(run, arguments), run.onnx_evaluation_path
+    else:
+        record, path = _evaluate_checkpoint(run, arguments), run.evaluation_path
     write_json(path, record)
     print_record(record, arguments)
 
@@ -25,7 +27,8 @@ def declare_eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", default="best", help="best, last, or a file (default: best)")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), help="default: the device of the config")
     parser.add_argument(
-        "--views", choices=("val", "test"), default="val", help="how clips are looked at: data.clip.val or data.clip.test")
+        "--views", choices=("val", "test"), default="val",
+        help="how clips are looked at: data.clip.val or data.clip.test (default: val)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of ONNX Runtime (default 1)")
     declare_json(parser)
 

@@ -47,7 +47,8 @@ def measure_size(name: str) -> dict[str, Any]:
     fused, shape = fuse(model), default_input(name)
     counts = count_macs(export_onnx(fused, np.zeros((1, *shape), np.float32), dynamic=()))
     parameters = {"trained": count_parameters(model), "fused": count_parameters(fused)}
-    return {"model": name, "input": shape, "parameters": parameters, "macs": sum(counts.values()), "macs_by_operator": counts}
+    sums = {"macs": sum(counts.values()), "macs_by_operator": counts}
+    return {"model": name, "input": shape, "parameters": parameters, **sums}
 
 
 def default_input(name: str) -> list[int]:
@@ -66,7 +67,8 @@ def declare_models(parser: argparse.ArgumentParser) -> None:
     """The arguments of models."""
     parser.add_argument("pattern", nargs="?", default="*", help="a shell pattern, as in 'slab_*'")
     parser.add_argument(
-        "--macs", action="store_true", help="parameters and multiply-accumulates, counted in the fused ONNX graph of each model")
+        "--macs", action="store_true",
+        help="parameters and multiply-accumulates, counted in the fused ONNX graph of each model")
     declare_json(parser)
 
 

@@ -63,7 +63,8 @@ class ClassificationMetrics:
 
     def record(self) -> dict[str, Any]:
         """`result`, and what can be looked into: `confusion` (rows labels, columns predictions) for at most
-        LARGEST_CONFUSION classes, `most_confused` as [label, prediction, samples], most samples first, and `predictions`."""
+        LARGEST_CONFUSION classes, `most_confused` as [label, prediction, samples] with most samples first, and
+        `predictions` of all samples."""
         record = self.result()
         if len(self.confusion) <= LARGEST_CONFUSION:
             record["confusion"] = self.confusion.tolist()

@@ -4,12 +4,14 @@ import math
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
+from msnoah.config import RunConfig
 from msnoah.deploy.report import write_report
 from msnoah.deploy.report.charts import Axis, Series, distribution_chart, line_chart
 from msnoah.errors import ProfileError, RunFolderError
-from msnoah.run_folder import write_json
+from msnoah.run_folder import RunFolder, write_json
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>&'
 VOID = {"meta", "link", "line", "path", "rect", "circle", "img", "br"}
@@ -143,7 +145,69 @@ def test_many_classes_show_the_lowest(run):
     assert "the 20 lowest of 100" in text and "class 19" in text and "class 21" not in text
 
 
+def _counts(classes):
+    """Nine of ten right; class 0 is taken for class 1, every other one for class 0."""
+    counts = 9 * np.eye(classes, dtype=int)
+    counts[0, 1] = 1
+    counts[1:, 0] = 1
+    return counts
+
+
+def _add_confusion(run, classes, **changes):
+    counts = _counts(classes)
+    names = [HOSTILE, *(f"class {n}" for n in range(1, classes))]
+    record = {"confusion": counts.tolist(), "most_confused": [[0, 1, 1], [1, 0, 1]], "views": 1}
+    record["predictions"] = [0] * 9 + [1]
+    _add_evaluation(run, per_class=[0.9] * classes, classes=names, **record, **changes)
+
+
+@pytest.mark.parametrize("classes", [2, 7, 30])
+def test_a_confusion_matrix_shows_every_count_inside_its_frame(run, classes):
+    _add_confusion(run, classes)
+    page = _read(run)
+    assert "Confusion matrix" in page.text and f"{HOSTILE} taken for {HOSTILE}: 9 of 10" in page.text
+    svg = re.search(r'<svg class="heat".*?</svg>', run.report_path.read_text(), re.DOTALL).group()
+    width, height = map(int, re.search(r'viewBox="0 0 (\d+) (\d+)"', svg).groups())
+    cells = re.findall(r'<rect class="ground[^"]*" x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)"', svg)
+    assert len(cells) == classes**2 and svg.count('class="ground right"') == classes
+    x, y, w, h = np.array(cells, int).T
+    assert min(x.min(), y.min()) >= 0 and (x + w).max() <= width and (y + h).max() <= height
+    assert svg.count('fill-opacity="0.900"') == svg.count('fill-opacity="0.100"') == classes
+
+
+def test_beyond_thirty_classes_stand_the_pairs_most_often_mixed_up(run):
+    _add_confusion(run, 31)
+    text = _read(run).text
+    assert "Confusion matrix" not in text and "Classes most often mixed up" in text and text.count(HOSTILE) >= 2
+
+
+@pytest.mark.parametrize("changes, words, style", [
+    ({"predictions": [0] * 9 + [1]}, "10 of 10", "good-words"),
+    ({"predictions": [0] * 10}, "9 of 10", "bad-words"),
+    ({"predictions": [0] * 9}, "are not compared", None),
+    ({"predictions": [0] * 9 + [1], "views": 30}, "are not compared", None),
+])
+def test_the_artifact_stands_beside_mindspore(run, changes, words, style):
+    _add_confusion(run, 3)
+    record = {"top1": 0.905, "images": 360, "checkpoint": "best.ckpt", "views": 1}
+    write_json(run.onnx_evaluation_path, record | changes)
+    text = _read(run).text
+    assert words in text and "90.5%" in text and "ONNX Runtime" in text
+    assert style is None or f'class="{style}">{words}<' in run.report_path.read_text()
+
+
+def test_runs_on_videos_speak_of_clips(tmp_path):
+    data = {"source": "camera_motion", "clip": {"frames": 4}}
+    config = {"model": {"name": "squeezetime_r10"}, "data": data, "train": {"epochs": 1}}
+    run = RunFolder.create(tmp_path / "clips", RunConfig.model_validate(config))
+    _add_confusion(run, 3)
+    text = _read(run).text
+    assert "360 clips" in text and "images" not in text.split("Artifacts")[0]
+
+
 @pytest.mark.parametrize("name, content, error, words", [
+    ("evaluation_onnx.json", "[]", RunFolderError, "evaluation_onnx.json: holds a list"),
+    ("evaluation.json", '{"top1": 0.5, "most_confused": [[7, 0, 1]]}', RunFolderError, "damaged"),
     ("export.json", "{", RunFolderError, "export.json:1: not JSON"),
     ("export.json", '{"artifacts": 3}', RunFolderError, "damaged"),
     ("export.json", '{"artifacts": {}}', RunFolderError, "damaged"),

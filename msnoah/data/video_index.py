@@ -1,0 +1,123 @@
+"""Where the frames of a video file lie in time: what makes reading by number exact."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from msnoah.data.video_capture import check_video_file, codec_name, open_capture
+from msnoah.data.video_container import check_whole
+from msnoah.errors import DataError
+
+LOST_AT_END = 2        # frames that a decoder may swallow at the end of a sound file
+_LEAST_PART = 0.95     # of the frames that a header counts; AVI headers count frames that were dropped, too
+_CACHED_FILES = 16_384
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """The times of a video's frames in the order of showing, and where decoding can begin."""
+
+    times_ms: np.ndarray   # (N,) float64, as the decoder gives them; in some AVI files neither sorted nor unique
+    keys: np.ndarray       # (K,) int64, about the number of the frame
+
+    @cached_property
+    def _unique(self) -> tuple[np.ndarray, np.ndarray]:
+        times, first, counts = np.unique(self.times_ms, return_index=True, return_counts=True)
+        # A frame without a time has time 0, too: alone the first one may be known by it.
+        known = (counts == 1) & ((times != 0) | (first == 0))
+        return times[known], first[known]
+
+    def number(self, time_ms: float, expected: int | None = None) -> int | None:
+        """The number of the frame with exactly this time, None if no one frame has it; the expected one comes first."""
+        if expected is not None and expected < len(self.times_ms) and self.times_ms[expected] == time_ms:
+            return expected
+        times, numbers = self._unique
+        place = int(np.searchsorted(times, time_ms))
+        return int(numbers[place]) if place < len(times) and times[place] == time_ms else None
+
+
+def index_video(path: Path) -> VideoIndex:
+    """The index of a video file, remembered until the file changes.
+
+    Packets are counted without decoding, milliseconds a file, and relied on where each has a time of its own, the first
+    decoded frame has the first of these times, and the header counts as many. Other files (AVI with B-frames, edit
+    lists, program streams, estimated counts) are decoded once from end to end.
+
+    Raises:
+        DataError: nothing that is a video file, one that is cut short, or one whose frames do not all decode.
+    """
+    check_video_file(path)
+    state = path.stat()
+    return _index(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=_CACHED_FILES)
+def _index(path: Path, _modified_ns: int, _size: int) -> VideoIndex:
+    times, keys, header_count = read_packets(path)
+    ordered = np.unique(times)
+    if len(times) == header_count == len(ordered) and _decode_times(path, 1) == [ordered[0]]:
+        return VideoIndex(ordered, keys)
+    decoded = np.array(_decode_times(path))
+    _check_decoded(path, decoded, ordered)
+    return VideoIndex(decoded, keys)
+
+
+def read_packets(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
+    """Times in ms by packet in the order of the file, the packets that are key frames, and the header's frame count.
+
+    Raises:
+        DataError: nothing that is a video file, or one that is cut short.
+    """
+    check_video_file(path)
+    is_counted = check_whole(path)
+    capture = open_capture(str(path.absolute()), raw=True)
+    if capture is None:
+        with path.open("rb") as file:
+            head = file.read(12)
+        raise DataError(f"{path}: holds no video stream: audio alone, or no video file (it begins with {head!r})")
+    times, keys = [], []
+    try:
+        while capture.grab():
+            if capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME):
+                keys.append(len(times))
+            times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        _check_count(path, times, count if is_counted else 0, capture.get(cv2.CAP_PROP_FPS))
+        return np.array(times), np.array(keys, np.int64), count
+    finally:
+        capture.release()
+
+
+def _decode_times(path: Path, count: int | None = None) -> list[float]:
+    """The times of the first `count` frames, or of all, as decoding from the start gives them."""
+    capture, times = open_capture(str(path.absolute())), []
+    try:
+        while capture and len(times) != count and capture.grab():
+            times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
+        if capture and not times:
+            raise DataError(f"{path}: none of its frames can be decoded: the file is damaged, or OpenCV was built "
+                            f"without its codec ({codec_name(capture)})")
+        return times
+    finally:
+        if capture:
+            capture.release()
+
+
+def _check_count(path: Path, times: list[float], header_count: int, frames_per_s: float) -> None:
+    if not times:
+        raise DataError(f"{path}: holds a video stream without a frame")
+    by_time = round(max(times) * frames_per_s / 1000) + 1   # dropped frames leave gaps in time
+    found = max(len(times), by_time)
+    if found < min(_LEAST_PART * header_count, header_count - LOST_AT_END):
+        raise DataError(f"{path}: cut short or damaged: its header counts {header_count} frames, but it holds {found}")
+
+
+def _check_decoded(path: Path, decoded: np.ndarray, packets: np.ndarray) -> None:
+    lost = len(packets) - len(decoded)
+    if lost > LOST_AT_END:
+        raise DataError(f"{path}: damaged: of its {len(packets)} frames only {len(decoded)} can be decoded")
+    if lost > 0 and decoded[0] > packets[0] and np.all(np.diff(decoded) > 0):
+        raise DataError(f"{path}: damaged: its first frame cannot be decoded")

@@ -48,7 +48,7 @@ class BatchLoader:
         self._training, self._seed, self._mixup = training, seed, mixup
         self._smoothing = label_smoothing if training else 0.0
         self._reported: set[str] = set()
-        self.views = open_views(source, data, views)
+        self.views = open_views(source, data, "train" if training else views)
         if len(source) < (batch_size if training else 1):
             raise DataError(f"{data.source} has {len(source)} samples, fewer than one batch of {batch_size}; "
                             "lower the batch size")
@@ -146,7 +146,7 @@ class BatchLoader:
         probability = self._data.augment.random_erasing
         if probability:
             for image, index in zip(images, map(int, indices)):
-                random_erasing(image, probability, streams.at(Purpose.ERASING, index))
+                random_erasing(image, probability, streams.at(Purpose.ERASING, index), self._data.augment.erasing_fill)
         if self._mixup:
             targets = mix(images, targets, self._mixup, streams.at(Purpose.MIXING, number))
         return targets

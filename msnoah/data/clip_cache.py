@@ -143,7 +143,7 @@ class CachedVideos:
             self._damaged.add(index)   # it may still have the frames of a clip
         except (RunFolderError, DamagedContainer, OSError) as error:
             self._writable = False
-            _LOG.warning("%s; training goes on without it and decodes what the cache lacks", error)
+            _LOG.warning("%s; training goes on and decodes what the cache lacks", error)
         return None
 
 

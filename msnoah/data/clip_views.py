@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from msnoah.config import DataConfig
+from msnoah.config import DataConfig, ViewConfig
 from msnoah.data.clip_cache import CachedVideos
 from msnoah.data.clip_transforms import training_clip, view_crops
 from msnoah.data.frame_sampling import check_length, evaluation_indices, training_indices
@@ -56,15 +56,15 @@ class ClipViews:
     """The clips of a VideoSource; with data.cache, of prepared videos. Frames that clips share are decoded once."""
 
     def __init__(self, source: VideoSource, data: DataConfig, kind: ViewKind):
-        """Takes which of the two ViewConfigs evaluation follows.
+        """`kind` says whether training or evaluation is to come, and which of the two ViewConfigs evaluation follows.
 
         Raises:
             ConfigError: a crop larger than the frames it is cut from, or a cache of smaller frames than are asked for.
             DataError: a cache folder that cannot be made.
         """
         self._view = data.clip.test if kind == "test" else data.clip.val
-        self._size = self._view.size or data.image_size
-        _check_sizes(data, kind, self._size)
+        self._size = data.image_size if kind == "train" else self._view.size or data.image_size
+        _check_sizes(data, kind, self._view, self._size)
         self._source = CachedVideos(source, data.cache, data.interpolation) if data.cache else source
         self._data = data
         self.count = count_views(data, kind)
@@ -115,14 +115,12 @@ class ClipViews:
             yield
 
 
-def _check_sizes(data: DataConfig, kind: ViewKind, size: int) -> None:
-    clip, view = data.clip, data.clip.test if kind == "test" else data.clip.val
-    _require(f"clip.{kind}.short_side", view.short_side, size, f"crops of {size} are cut from its frames")
-    if data.augment.crop == "none":
-        _require("clip.short_side", clip.short_side, data.image_size, "crops of image_size are cut from its frames")
+def _check_sizes(data: DataConfig, kind: ViewKind, view: ViewConfig, size: int) -> None:
+    key, side = ("clip", data.clip.short_side) if kind == "train" else (f"clip.{kind}", view.short_side)
+    if kind != "train" or data.augment.crop == "none":
+        _require(f"{key}.short_side", side, size, f"crops of {size} are cut from its frames")
     if data.cache:
-        needed = max(view.short_side, clip.short_side)
-        _require("cache.short_side", data.cache.short_side, needed, f"clip asks for frames of {needed}")
+        _require("cache.short_side", data.cache.short_side, side, f"data.{key}.short_side asks for frames of {side}")
 
 
 def _require(key: str, found: int, needed: int, why: str) -> None:

@@ -14,7 +14,7 @@ from msnoah.data.sources import ImageSource, Source
 from msnoah.data.transforms import training_view
 from msnoah.errors import DataError
 
-ViewKind = Literal["val", "test"]
+ViewKind = Literal["train", "val", "test"]
 
 
 class SkippedSample(DataError):

@@ -92,6 +92,16 @@ def test_training_batch_has_the_promised_types():
     assert np.allclose(batch.targets.sum(1), 1, atol=1e-6)  # float32 sums of three terms
 
 
+@pytest.mark.parametrize("fill, colors", [("pixel", range(3, 200)), ("color", range(1, 2))])
+def test_erasing_fills_as_the_config_says(fill, colors):
+    augment = {"random_erasing": 1.0, "erasing_fill": fill}
+    source = NumberedSource(5)
+    plain, erased = (BatchLoader(source, config(augment=each), batch_size=5, training=True) for each in ({}, augment))
+    for before, after in zip(next(plain.epoch(0)).images, next(erased.epoch(0)).images):
+        box = after[:, (before != after).all(0)]
+        assert len(np.unique(box, axis=1).T) in colors
+
+
 def test_evaluation_keeps_order_and_pads_with_zeros():
     source = NumberedSource(7)
     batches = list(loader(source=source, training=False, batch_size=5).epoch(0))

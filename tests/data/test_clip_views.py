@@ -15,7 +15,7 @@ from msnoah.errors import ConfigError, DataError
 
 def config(short="loop", **kwargs):
     clip = {"frames": 4, "interval": 2, "short_side": 32, "short": short,
-            "val": {"clips": 2, "crops": 3, "short_side": 32},
+            "val": {"clips": 2, "crops": 3, "short_side": 36, "size": 28},
             "test": {"clips": 5, "crops": 1, "short_side": 40, "size": 36}}
     augment = {"crop": "multi_scale", "horizontal_flip": 0.5, "color_jitter": 0.4}
     defaults = {"source": "video_list", "image_size": 24, "interpolation": "bilinear", "clip": clip, "augment": augment}
@@ -28,7 +28,7 @@ def test_open_views_gives_clips():
     assert views.count == 5 and views.pixel_shape == (4, 36, 36, 3)
 
 
-@pytest.mark.parametrize("kind, count, size", [("val", 6, 24), ("test", 5, 36)])
+@pytest.mark.parametrize("kind, count, size", [("val", 6, 28), ("test", 5, 36)])
 @pytest.mark.parametrize("total", [20, 3])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shapes(kind, count, size, total, channels):
@@ -37,8 +37,9 @@ def test_shapes(kind, count, size, total, channels):
     assert views.count == count and views.pixel_shape == (4, size, size, channels)
     found = views.evaluation(0)
     assert found.shape == (count, *views.pixel_shape) and found.dtype == np.uint8
-    trained = views.training(0, np.random.default_rng(0))
-    assert trained.shape == (4, 24, 24, channels) and trained.dtype == np.uint8
+    training = ClipViews(MemoryVideos(total), data, "train")
+    trained = training.training(0, np.random.default_rng(0))
+    assert trained.shape == training.pixel_shape == (4, 24, 24, channels) and trained.dtype == np.uint8
 
 
 def test_evaluation_is_each_clip_by_itself():
@@ -46,7 +47,7 @@ def test_evaluation_is_each_clip_by_itself():
     found = ClipViews(source, config(), "val").evaluation(0)
     for clip, start in enumerate([0, 13]):   # 20 - 7 frames of room
         frames = source.videos[0].frames[start:start + 7:2]
-        expected = view_crops(frames, config().clip.val, 24, config())
+        expected = view_crops(frames, config().clip.val, 28, config())
         assert np.array_equal(found[3 * clip:3 * clip + 3], expected)
 
 
@@ -124,13 +125,14 @@ def test_frames_that_cannot_be_transformed_are_named():
 
 
 @pytest.mark.parametrize("kind, kwargs, message", [
-    ("val", {"image_size": 33},
-     "data.clip.val.short_side is 32, but crops of 33 are cut from its frames; make it 33 or more"),
+    ("val", {"image_size": 40, "clip": {"val": {"short_side": 36}}},
+     "data.clip.val.short_side is 36, but crops of 40 are cut from its frames; make it 40 or more"),
     ("test", {"clip": {"test": {"short_side": 40, "size": 41}}}, "data.clip.test.short_side is 40, but crops of 41"),
-    ("val", {"image_size": 64, "augment": {}, "clip": {"short_side": 60}},
-     "data.clip.short_side is 60, but crops of image_size are cut from its frames"),
-    ("val", {"cache": {"path": "x", "short_side": 31}}, "data.cache.short_side is 31, but clip asks for frames of 32"),
-    ("test", {"cache": {"path": "x", "short_side": 32}}, "data.cache.short_side is 32, but clip asks for frames of 40"),
+    ("train", {"image_size": 33, "augment": {}}, "data.clip.short_side is 32, but crops of 33 are cut from its frames"),
+    ("train", {"cache": {"path": "x", "short_side": 31}},
+     "data.cache.short_side is 31, but data.clip.short_side asks for frames of 32; make it 32 or more"),
+    ("val", {"cache": {"path": "x", "short_side": 32}},
+     "data.cache.short_side is 32, but data.clip.val.short_side asks for frames of 36"),
 ])
 def test_sizes_that_do_not_fit_are_refused_at_once(kind, kwargs, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -146,3 +148,8 @@ def test_a_cache_folder_is_used(tmp_path):
     plain = ClipViews(source, config(), "val")
     assert np.array_equal(cached.evaluation(0), plain.evaluation(0))   # PNG keeps every bit
     assert len(list(folder.iterdir())) == 1
+
+
+def test_small_training_frames_do_not_matter_to_random_crops():
+    data = config(image_size=33, clip={"frames": 4, "short_side": 32})
+    assert ClipViews(MemoryVideos(20), data, "train").training(0, np.random.default_rng(0)).shape == (4, 33, 33, 3)

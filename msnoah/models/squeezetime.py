@@ -246,37 +246,38 @@ class SqueezeTime(nn.Cell):
         return self.cls_head(self.backbone(x)[-1])
 
 
+# Parameters are those of 400 classes; MACs those of convolutions and classifier for 16 frames of 224 x 224.
 @register_model
 def squeezetime_r10(**kwargs) -> SqueezeTime:
-    """SqueezeTime of depth 10, basic blocks."""
+    """SqueezeTime of depth 10, basic blocks: 7.312 M parameters, 2.128 GMACs."""
     return SqueezeTime(**{"depth": 10, **kwargs})
 
 
 @register_model
 def squeezetime_r18(**kwargs) -> SqueezeTime:
-    """SqueezeTime of depth 18, basic blocks."""
+    """SqueezeTime of depth 18, basic blocks: 16.467 M parameters, 3.478 GMACs."""
     return SqueezeTime(**{"depth": 18, **kwargs})
 
 
 @register_model
 def squeezetime_r34(**kwargs) -> SqueezeTime:
-    """SqueezeTime of depth 34, basic blocks."""
+    """SqueezeTime of depth 34, basic blocks: 31.405 M parameters, 6.035 GMACs."""
     return SqueezeTime(**{"depth": 34, **kwargs})
 
 
 @register_model
 def squeezetime_r50(**kwargs) -> SqueezeTime:
-    """SqueezeTime of depth 50, the paper's."""
+    """SqueezeTime of depth 50, the paper's: 29.707 M parameters, 5.483 GMACs."""
     return SqueezeTime(**{"depth": 50, **kwargs})
 
 
 @register_model
 def squeezetime_r101(**kwargs) -> SqueezeTime:
-    """SqueezeTime of depth 101."""
+    """SqueezeTime of depth 101, bottlenecks: 53.580 M parameters, 9.703 GMACs."""
     return SqueezeTime(**{"depth": 101, **kwargs})
 
 
 @register_model
 def squeezetime_r152(**kwargs) -> SqueezeTime:
-    """SqueezeTime of depth 152."""
+    """SqueezeTime of depth 152, bottlenecks: 73.403 M parameters, 14.010 GMACs."""
     return SqueezeTime(**{"depth": 152, **kwargs})

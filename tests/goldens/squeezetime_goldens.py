@@ -1,4 +1,4 @@
-"""What the authors' implementation of SqueezeTime computes; weights are filled as SLAB's, with twice the gain in networks.
+"""What the authors' implementation of SqueezeTime computes; weights are filled as SLAB's, with twice the gain.
 
 The numbers were made in float32 by the original PyTorch models. `squeezetime_contract.json.gz` lists the weights of the
 recogniser of 400 classes; that of 51 classes differs by its classifier alone, and so do its outputs.

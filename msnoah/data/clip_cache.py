@@ -155,19 +155,17 @@ def _all_frames(video: Video) -> Iterator[np.ndarray]:
 def _identity(name: str, open_original: Callable[[], Video]) -> tuple[str, object]:
     """Where a video comes from, and what changes when the video does: a file's size and time, those of all files of a
     folder, and for a video that is neither, checksums of its first, middle and last frame."""
-    path = Path(name)
-    if path.is_dir():
-        return os.path.abspath(name), sorted((entry.name, *_size_and_time(entry)) for entry in os.scandir(path))
-    if path.exists():
-        return os.path.abspath(name), _size_and_time(path)
-    video = open_original()
+    try:
+        return os.path.abspath(name), _state(Path(name))
+    except (OSError, ValueError):   # no file, or one that may not be looked at: the source will say so
+        video = open_original()
     frames = video.read([0, len(video) // 2, len(video) - 1]) if len(video) else np.zeros(0)
     return name, (len(video), frames.shape, zlib.crc32(frames.tobytes()))
 
 
-def _size_and_time(file: Path | os.DirEntry) -> tuple[int, int]:
-    state = file.stat()
-    return state.st_size, state.st_mtime_ns
+def _state(path: Path) -> list[tuple[str, int, int]]:
+    files = [path, *os.scandir(path)] if path.is_dir() else [path]
+    return sorted((file.name, (state := file.stat()).st_size, state.st_mtime_ns) for file in files)
 
 
 def _digest(*parts: object) -> bytes:

@@ -166,6 +166,17 @@ def test_a_changed_video_that_is_no_file(tmp_path):
     assert np.array_equal(again.read([2]), cached(source, tmp_path / "other").video(0).read([2]))
 
 
+@pytest.mark.parametrize("name", ["no such file.mp4", "n" * 5000, "nul\0", "a broken link"],
+                         ids=["missing", "too long", "null byte", "broken link"])
+def test_a_name_that_is_no_file(tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a broken link").symlink_to("nowhere")
+    source = MemoryVideos(9, names=[name])
+    for _ in range(2):
+        assert isinstance(cached(source, tmp_path / "cache").video(0), PreparedVideo)
+    assert source.videos[0].read_frames.count(1) == 1   # prepared once
+
+
 @pytest.mark.parametrize("change", [{"short_side": 20}, {"quality": 80}, {"quality": None},
                                     {"interpolation": "bicubic"}])
 def test_settings_have_files_of_their_own(tmp_path, original, change):

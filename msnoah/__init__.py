@@ -27,6 +27,7 @@ __all__ = sorted(_PUBLIC)
 # fast one. It is read when MindSpore is imported, so it must be set before. A user's own setting wins.
 if platform.machine() in ("x86_64", "AMD64"):
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")   # FFmpeg's own reports of damaged videos; read at the first one
 
 def _has_mindspore(*release: int) -> bool:
     try:

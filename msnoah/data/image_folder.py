@@ -60,8 +60,8 @@ def open_image_folder(data: DataConfig, split: str) -> ImageFolder:
     return ImageFolder(folder, list(known), data.channels)
 
 
-def read_image(path: Path, channels: int) -> np.ndarray:
-    """Decodes an image file to (H, W, channels) uint8, RGB or grey, upright as its EXIF orientation says.
+def read_image(path: Path, channels: int, *, upright: bool = True) -> np.ndarray:
+    """Decodes an image file to (H, W, channels) uint8, RGB or grey; if `upright`, turned as its EXIF orientation says.
 
     Raises:
         DataError: the file cannot be read, or is not a whole image.
@@ -71,7 +71,8 @@ def read_image(path: Path, channels: int) -> np.ndarray:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        image = cv2.imdecode(content, _READ_FLAGS[channels]) if content.size else None
+        flags = _READ_FLAGS[channels] | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(content, flags) if content.size else None
     except cv2.error as error:
         raise DataError(f"{path}: cannot be decoded: {error.err}") from error
     if image is None:

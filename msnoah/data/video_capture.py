@@ -9,10 +9,9 @@ import numpy as np
 
 from msnoah.errors import DataError, describe_failure
 
-# FFmpeg reports damaged packets on stderr by itself. OpenCV reads FFmpeg's level when the first video is opened; its
-# own can be set at any time. A user's own settings win.
-_FFMPEG_QUIET, _OPENCV_ERRORS = "-8", 2
+_OPENCV_ERRORS = 2   # log level; it may be set at any time, other than FFmpeg's, which msnoah/__init__.py sets
 _TIMEOUT_MS = 30_000   # for opening and for one frame of a network stream; a file on disk needs milliseconds
+_DAMAGED_IN_A_ROW = 64   # packets, after which a stream counts as ended
 _HEAD_BYTES = 4096
 _TEXT_CONTROLS = {9, 10, 12, 13, 27}
 
@@ -22,7 +21,6 @@ def open_capture(source: str, raw: bool = False) -> cv2.VideoCapture | None:
 
     One FFmpeg thread: two cost 5 to 40 % more CPU time a frame, and the loader reads several files at once.
     """
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _FFMPEG_QUIET)
     if "OPENCV_LOG_LEVEL" not in os.environ:
         cv2.setLogLevel(_OPENCV_ERRORS)
     options = [cv2.CAP_PROP_N_THREADS, 1,
@@ -56,6 +54,11 @@ def check_video_file(path: Path) -> None:
         raise DataError(f"{path}: is empty (0 bytes)")
     if all(byte >= 32 or byte in _TEXT_CONTROLS for byte in head):
         raise DataError(f"{path}: holds no video but text that begins with {head[:20].decode('ascii', 'replace')!r}")
+
+
+def grab_frame(capture: cv2.VideoCapture) -> bool:
+    """Decodes the next frame that decodes; False at the end. OpenCV says the same of the end and of a damaged packet."""
+    return any(capture.grab() for _ in range(_DAMAGED_IN_A_ROW))
 
 
 def retrieve_rgb(capture: cv2.VideoCapture, name: str) -> np.ndarray:

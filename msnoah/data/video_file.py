@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from msnoah.data.video_capture import check_video_file, codec_name, open_capture, retrieve_rgb
+from msnoah.data.video_capture import check_video_file, codec_name, grab_frame, open_capture, retrieve_rgb
 from msnoah.data.video_index import LOST_AT_END, index_video, read_packets
 from msnoah.errors import DataError
 
@@ -94,7 +94,7 @@ class VideoFile:
             raise DataError(f"{self.path}: {count} frames of {shape[1]} x {shape[0]} do not fit in memory") from error
 
     def _reach(self, number: int) -> None:
-        """Makes frame `number` the one that was grabbed last; of the few that do not decode at the end, the last that does."""
+        """Makes a frame the one that was grabbed last; for those that do not decode at the end, the last that does."""
         number = min(number, self._last)
         if self._capture is None:
             self._open()
@@ -141,7 +141,7 @@ class VideoFile:
 
     def _grab(self, expected: int | None) -> int:
         """Decodes one frame; returns its number, or -1 at the end and if its time says that it cannot follow."""
-        if not self._capture.grab():
+        if not grab_frame(self._capture):
             return -1
         number = self._index.number(self._capture.get(cv2.CAP_PROP_POS_MSEC), expected)
         return -1 if number is None or number < (expected or 0) else number
@@ -185,7 +185,7 @@ def _frames(capture: cv2.VideoCapture, name: str, is_camera: bool) -> Iterator[t
     started, last = time.monotonic(), None
     step = 1 / max(capture.get(cv2.CAP_PROP_FPS), 1)
     try:
-        while capture.grab():
+        while grab_frame(capture):
             seconds = time.monotonic() - started if is_camera else capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             last = seconds if last is None or seconds > last else last + step   # not every container has times
             yield last, retrieve_rgb(capture, name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from msnoah.data.video_capture import check_video_file, codec_name, open_capture
+from msnoah.data.video_capture import check_video_file, codec_name, grab_frame, open_capture
 from msnoah.data.video_container import check_whole
 from msnoah.errors import DataError
 
@@ -95,7 +95,7 @@ def _decode_times(path: Path, count: int | None = None) -> list[float]:
     """The times of the first `count` frames, or of all, as decoding from the start gives them."""
     capture, times = open_capture(str(path.absolute())), []
     try:
-        while capture and len(times) != count and capture.grab():
+        while capture and len(times) != count and grab_frame(capture):
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
         if capture and not times:
             raise DataError(f"{path}: none of its frames can be decoded: the file is damaged, or OpenCV was built "

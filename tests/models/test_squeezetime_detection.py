@@ -8,7 +8,7 @@ from mindspore import Tensor, nn
 from msnoah.errors import ModelError
 from msnoah.export import export_onnx, make_axes_dynamic
 from msnoah.export.verification import run_onnx
-from msnoah.models.squeezetime_detection import FrameMean
+from msnoah.models.squeezetime_detection import BoxHead, FrameMean
 from msnoah.nn.fusing import fuse
 from msnoah.nn.step_inputs import count_parameters, draw_drops, prepare_drops, weights
 from msnoah.registry import create_model
@@ -98,6 +98,23 @@ def test_channels_are_features_before_frames():
     maps = np.random.default_rng(0).standard_normal((2, 12, 3, 5)).astype(np.float32)
     expected = maps.reshape(2, 3, 4, 3, 5).mean(2)
     assert relative_error(FrameMean(4)(Tensor(maps)).asnumpy(), expected) <= 1e-6   # float32 mean of four
+
+
+def test_the_head_sees_the_largest_value_of_each_feature():
+    head, boxes = BoxHead(6, 4, 0.5), np.random.default_rng(0).standard_normal((3, 6, 2, 5)).astype(np.float32)
+    expected = boxes.max((2, 3)) @ head.fc_cls.weight.asnumpy().T + head.fc_cls.bias.asnumpy()
+    assert relative_error(head(Tensor(boxes)).asnumpy(), expected) <= 1e-6          # float32 sums of six
+
+
+@pytest.mark.slow
+def test_full_size_detector_computes_the_same_in_onnx():
+    detector, rng = create_model("squeezetime_r50_ava"), np.random.default_rng(0)
+    fill_squeezetime(detector)
+    clip = rng.standard_normal((1, 3, 16, 256, 256)).astype(np.float32)
+    boxes = np.array([[0, 20, 30, 120, 250], [0, 0, 0, 256, 256], [0, 130, 60, 200, 180]], np.float32)
+    expected = detector(Tensor(clip), Tensor(boxes)).asnumpy()
+    graph = export_onnx(fuse(detector), clip, boxes, dynamic=())
+    assert relative_error(run_onnx(graph)([clip, boxes])[0], expected) <= GATE
 
 
 @pytest.mark.parametrize("message, changes", {

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
+from msnoah.checkpoint import save_weights
 from msnoah.errors import ModelError
 from msnoah.export import export_onnx
 from msnoah.export.verification import run_onnx
@@ -13,6 +14,7 @@ from msnoah.metrics.detections import Annotations
 from msnoah.metrics.non_maximum_suppression import soft_suppress
 from msnoah.models.squeezetime_localisation import LocalisationHead
 from msnoah.nn.fusing import fuse
+from msnoah.nn.step_inputs import weights
 from msnoah.registry import create_model
 from msnoah.temporal_segments import assign_targets, decode_segments, temporal_points
 from msnoah.training.detection_losses import localisation_loss
@@ -49,6 +51,23 @@ def test_features_are_the_means_of_stages_3_and_4():
     expected = np.concatenate([stage3.mean((2, 3)), stage4.mean((2, 3))], 1)
     assert expected.shape == (2, model.out_channels) == (2, 96)
     assert relative_error(model(Tensor(WINDOWS[:2])).asnumpy(), expected) <= GATE
+
+
+@pytest.mark.parametrize("name, prefix, sizes", [
+    ("squeezetime_r50_ava", "", {**SMALL, "position_sizes": (8, 4, 2, 2)}), ("squeezetime_r50_features", "", SMALL),
+    ("squeezetime_r50_thumos14", "features.", LOCALISER),
+])
+def test_backbone_starts_from_a_recogniser_of_another_image_size(name, prefix, sizes, tmp_path):
+    recogniser = create_model("squeezetime_r10", **{**SMALL, "image_size": 64}, num_classes=7)
+    fill_squeezetime(recogniser)
+    save_weights(recogniser, tmp_path / "recogniser.ckpt", {})
+    model = create_model(name, checkpoint=tmp_path / "recogniser.ckpt", strict=False, **sizes)
+    theirs, ours = weights(recogniser), weights(model)
+    for weight in (n for n in ours if n.startswith(f"{prefix}backbone.") and not n.endswith("pos_embed")):
+        assert np.array_equal(ours[weight].asnumpy(), theirs[weight.removeprefix(prefix)].asnumpy()), weight
+    first = "backbone.net.layer1.0.conv1.spatial_conv.pos_embed"            # (1, 16, 8, 8) from (1, 16, 16, 16)
+    corners = (slice(None), slice(None), slice(None, None, 7), slice(None, None, 7))
+    assert np.allclose(ours[prefix + first].asnumpy()[corners], theirs[first].asnumpy()[:, :, ::15, ::15], atol=1e-6)
 
 
 def test_a_step_lowers_the_loss_and_reaches_the_first_layer():

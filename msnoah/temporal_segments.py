@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from msnoah.data.sliding_windows import SlidingWindows
 from msnoah.errors import DataError
 from msnoah.metrics.detections import Annotations, Detections
 
@@ -96,3 +97,14 @@ def decode_segments(
     ranges = points.positions[rows, None] + reach * [-1, 1]
     found = Detections(ranges, labels, scores[rows, labels]).by_score()
     return found.take(np.arange(min(most, len(found))))
+
+
+def in_steps(truths: Annotations, windows: SlidingWindows, fps: float) -> Annotations:
+    """Segments of a video of `fps` frames a second, from seconds to steps of its sequence of windows."""
+    return Annotations(windows.positions(truths.ranges, fps), truths.labels)
+
+
+def in_seconds(found: Detections, windows: SlidingWindows, fps: float, duration_s: float) -> Detections:
+    """The inverse of `in_steps` for what was found, cut off at the ends of the video; what lies outside of it goes."""
+    ranges = np.clip(windows.seconds(found.ranges, fps), 0, duration_s)
+    return Detections(ranges, found.labels, found.scores).take(ranges[:, 1] > ranges[:, 0])

@@ -1,9 +1,17 @@
 import numpy as np
 import pytest
 
+from msnoah.data.sliding_windows import SlidingWindows
 from msnoah.errors import DataError
-from msnoah.metrics.detections import Annotations
-from msnoah.temporal_segments import CENTRE_RADIUS, assign_targets, decode_segments, temporal_points
+from msnoah.metrics.detections import Annotations, Detections
+from msnoah.temporal_segments import (
+    CENTRE_RADIUS,
+    assign_targets,
+    decode_segments,
+    in_seconds,
+    in_steps,
+    temporal_points,
+)
 
 
 def test_points_of_an_odd_length_are_where_halving_convolutions_look():
@@ -58,6 +66,16 @@ def test_decoding_keeps_the_best_and_drops_what_scores_low():
     assert found.scores.tolist() == [0.9, 0.6, 0.5] and found.labels.tolist() == [1, 0, 1]
     assert found.ranges.tolist() == [[-1, 1], [1, 3], [0, 2]]
     assert len(decode_segments(scores, np.ones((3, 2)), points)) == 4
+
+
+def test_seconds_worked_by_hand_and_cut_off_at_the_ends_of_the_video():
+    """At 10 frames a second, windows of 7 frames every 5 frames have their middles at 0.35 s, 0.85 s, 1.35 s, ..."""
+    windows = SlidingWindows(frames=4, interval=2, stride=5)
+    found = Detections([[0, 2], [-3, 1], [1, 9], [-4, -2], [8, 9]], [0, 1, 2, 3, 4], [0.5, 0.4, 0.3, 0.2, 0.1])
+    video = in_seconds(found, windows, fps=10, duration_s=4)
+    assert video.ranges == pytest.approx(np.array([[0.35, 1.35], [0, 0.85], [0.85, 4]]))
+    assert video.labels.tolist() == [0, 1, 2] and video.scores.tolist() == [0.5, 0.4, 0.3]
+    assert in_steps(video, windows, 10).ranges[0] == pytest.approx([0, 2])
 
 
 def test_nothing_to_find_makes_empty_targets():

@@ -57,7 +57,7 @@ def check_video_file(path: Path) -> None:
 
 
 def grab_frame(capture: cv2.VideoCapture) -> bool:
-    """Decodes the next frame that decodes; False at the end. OpenCV says the same of the end and of a damaged packet."""
+    """Decodes the next frame that can be; False at the end. OpenCV says the same of the end and of a damaged packet."""
     return any(capture.grab() for _ in range(_DAMAGED_IN_A_ROW))
 
 

@@ -1,7 +1,7 @@
 """Videos that tests make: numbered frames, and files that are broken or odd in one way each.
 
 tests/data/videos holds forms that OpenCV cannot write, of the same 48 frames, written with ffmpeg and x264: open GOPs,
-B-frames, variable frame rate (frames 21 to 35 and every fifth), an edit list (it begins at 0.7 s), deep and grey pixels.
+B-frames, variable frame rate (frames 21 to 35 and every fifth), an edit list (from 0.7 s on), deep and grey pixels.
 """
 
 import os

@@ -42,7 +42,7 @@ class Demo:
             raise DataError(f"{output}: is the source itself; give another --output")
         self._names = drawable_names(classifier.classes)
         self.windows: list[Window] = []
-        self.frames, self.seconds, self.source_rate = 0, 0.0, None
+        self.frames, self.seconds, self.cpu_seconds, self.source_rate = 0, 0.0, 0.0, None
 
     def __iter__(self) -> Iterator[Window]:
         """Classifies the source to its end and yields each window; however that ends, the film is whole up to there.
@@ -52,13 +52,13 @@ class Demo:
         """
         frames = open_stream(self._source)
         self.source_rate, total = _read_header(self._source)
-        started = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.process_time()
         with closing(frames), self._open_film() as film, tqdm(total=total, unit="frame", leave=False) as progress:
             for time_s, frame in frames:
                 yield from self._keep(self._stream.push(time_s, frame))
                 self.frames += 1
                 self._show(film, frame, time_s)
-                self.seconds = time.perf_counter() - started
+                self.seconds, self.cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
                 progress.update()
             yield from self._keep(short := self._stream.finish(time_s))
         if short and film:
@@ -68,14 +68,14 @@ class Demo:
         """Counts, shares of the labels, CPU milliseconds of a window, and how fast frames went through."""
         labels = Counter(self._classifier.classes[window.label] for window in self.windows)
         times = [window.cpu_ms for window in self.windows]
-        speed = self.frames / self.seconds if self.seconds else 0.0
+        speed, cpu_speed = (self.frames / seconds if seconds else 0.0 for seconds in (self.seconds, self.cpu_seconds))
         return {
             "source": str(self._source), "artifact": str(self._classifier.path),
             "film": str(self._output) if self._output and self.frames else None,
             "frames": self.frames, "windows": len(self.windows), "stride": self._stream.stride,
             "labels": {label: count / len(self.windows) for label, count in labels.most_common()},
             "cpu_ms": {f"p{q}": percentile(times, q) for q in (50, 90)} if times else None,
-            "frames_per_s": speed, "source_frames_per_s": self.source_rate,
+            "frames_per_s": speed, "frames_per_cpu_s": cpu_speed, "source_frames_per_s": self.source_rate,
             "real_time_factor": speed / self.source_rate if self.source_rate else None,
         }
 

@@ -92,7 +92,8 @@ def _print_summary(record: dict[str, Any], as_json: bool) -> None:
     lines = [f"{record['frames']} frames, {record['windows']} windows: {shares or 'no label'}"]
     if record["cpu_ms"]:
         lines.append("CPU time of a window: " + ", ".join(f"{q} {ms:.3g} ms" for q, ms in record["cpu_ms"].items()))
-    lines.append(f"{record['frames_per_s']:.1f} frames/s with decoding and drawing")
+    speeds = f"{record['frames_per_s']:.1f} frames/s, {record['frames_per_cpu_s']:.1f} a second of CPU time"
+    lines.append(f"{speeds}, with decoding and drawing")
     if record["real_time_factor"]:
-        lines[-1] += f", {record['real_time_factor']:.2g} times the film's {record['source_frames_per_s']:.4g}"
+        lines.append(f"{record['real_time_factor']:.2f} times the film's {record['source_frames_per_s']:.4g} frames/s")
     print("\n".join([*lines, *([record["film"]] if record["film"] else [])]))

@@ -76,14 +76,29 @@ def _print_sizes(names: list[str], arguments: argparse.Namespace) -> None:
     """Rows as they come, since a large model takes half a minute; with --json one array at the end."""
     from tqdm import tqdm
 
-    records = map(measure_size, tqdm(names, unit="model", disable=len(names) == 1, leave=False))
+    records = (_try_size(name, names) for name in tqdm(names, unit="model", disable=len(names) == 1, leave=False))
     if arguments.json:
         print(json.dumps(list(records), indent=2))
         return
     width = max(map(len, names))
     print(f"{'model':{width}}  {'input':14}  {'trained M':>9}  {'fused M':>9}  {'GMACs':>7}", flush=True)
     for record in records:
-        trained, fused = (f"{record['parameters'][key] / 1e6:9.3f}" for key in ("trained", "fused"))
-        size = "x".join(map(str, record["input"]))
-        tqdm.write(f"{record['model']:{width}}  {size:14}  {trained}  {fused}  {record['macs'] / 1e9:7.3f}")
+        tqdm.write(f"{record['model']:{width}}  {_figures(record)}")
         sys.stdout.flush()
+
+
+def _try_size(name: str, names: list[str]) -> dict[str, Any]:
+    """A record of `measure_size`; of a list, one that fails says so in its row."""
+    try:
+        return measure_size(name)
+    except MsnoahError as error:
+        if len(names) == 1:
+            raise
+        return {"model": name, "failure": str(error)}
+
+
+def _figures(record: dict[str, Any]) -> str:
+    if "failure" in record:
+        return record["failure"]
+    trained, fused = (f"{record['parameters'][key] / 1e6:9.3f}" for key in ("trained", "fused"))
+    return f"{'x'.join(map(str, record['input'])):14}  {trained}  {fused}  {record['macs'] / 1e9:7.3f}"

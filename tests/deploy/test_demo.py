@@ -41,12 +41,12 @@ def _frames(path):
 def test_a_film_is_annotated_beside_the_artifact(tmp_path, artifact, capsys):
     film = write_film(tmp_path / "street.mp4", 30, 120, 160, frames_per_s=10)
     code, out, err = _demo(capsys, film, artifact, "--stride", 6)
-    *windows, totals, times, speed, path = out.splitlines()
+    *windows, totals, times, speed, factor, path = out.splitlines()
     assert (code, err) == (0, "") and path == str(tmp_path / "demo" / "street.mp4")
     assert [line.split()[:2] for line in windows] == [[f"{t:.2f}", "s"] for t in (0.9, 1.5, 2.1, 2.7)]
     assert all(line.split("%")[1].strip() in CLASSES for line in windows)
     assert totals.startswith("30 frames, 4 windows: ") and times.startswith("CPU time of a window: p50 ")
-    assert "times the film's 10" in speed
+    assert " frames/s, " in speed and factor.endswith(" times the film's 10 frames/s")
     frames, plain = _frames(path), _frames(film)
     assert len(frames) == 30 and cv2.VideoCapture(path).get(cv2.CAP_PROP_FPS) == 10
     changes = np.abs(np.stack(frames).astype(int) - np.stack(plain)).mean(3)   # (30, 120, 160)
@@ -78,7 +78,7 @@ def test_images_of_a_run_folder(tmp_path, exported_run, make_export_record, caps
     write_artifact(exported_run.onnx_path, IMAGE, ["run", "跑步", "été"])
     write_json(exported_run.export_path, make_export_record(exported_run.onnx_path, passed=False))
     code, out, err = _demo(capsys, write_film(tmp_path / "street.mp4", 3), exported_run.path)
-    assert code == 0 and len(out.splitlines()) == 3 + 4 and (exported_run.path / "demo" / "street.mp4").is_file()
+    assert code == 0 and len(out.splitlines()) == 3 + 5 and (exported_run.path / "demo" / "street.mp4").is_file()
 
 
 def test_an_unverified_artifact_is_said(tmp_path, exported_run, make_export_record, capsys):

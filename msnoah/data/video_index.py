@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from msnoah.data.packet_size import frame_size
 from msnoah.data.video_capture import check_video_file, codec_name, grab_frame, open_capture
 from msnoah.data.video_container import check_whole
 from msnoah.errors import DataError
@@ -14,6 +15,7 @@ from msnoah.errors import DataError
 LOST_AT_END = 2        # frames that a decoder may swallow at the end of a sound file
 _LEAST_PART = 0.95     # of the frames that a header counts; AVI headers count frames that were dropped, too
 _CACHED_FILES = 16_384
+_HEAD_BYTES = 4096     # of a packet, where its frame size stands
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def read_packets(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     """Times in ms by packet in the order of the file, the packets that are key frames, and the header's frame count.
 
     Raises:
-        DataError: nothing that is a video file, or one that is cut short.
+        DataError: nothing that is a video file, one that is cut short, or one whose frames change in size.
     """
     check_video_file(path)
     is_counted = check_whole(path)
@@ -78,17 +80,31 @@ def read_packets(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
         with path.open("rb") as file:
             head = file.read(12)
         raise DataError(f"{path}: holds no video stream: audio alone, or no video file (it begins with {head!r})")
-    times, keys = [], []
+    times, keys, sizes = [], [], []
     try:
         while capture.grab():
             if capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME):
                 keys.append(len(times))
+                sizes.append(_packet_size(capture))
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        _check_sizes(path, [size for size in sizes if size])
         _check_count(path, times, count if is_counted else 0, capture.get(cv2.CAP_PROP_FPS))
         return np.array(times), np.array(keys, np.int64), count
     finally:
         capture.release()
+
+
+def _packet_size(capture: cv2.VideoCapture) -> tuple[int, int] | None:
+    read, packet = capture.retrieve()
+    return frame_size(codec_name(capture), packet.reshape(-1)[:_HEAD_BYTES].tobytes()) if read else None
+
+
+def _check_sizes(path: Path, sizes: list[tuple[int, int]]) -> None:
+    for size in sizes:
+        if size != sizes[0]:
+            before, after = (f"{width} x {height}" for width, height in (sizes[0], size))
+            raise DataError(f"{path}: its frames change from {before} to {after}; cut it into videos of one size each")
 
 
 def _decode_times(path: Path, count: int | None = None) -> list[float]:

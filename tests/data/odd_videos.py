@@ -82,8 +82,8 @@ def _write(content: bytes):
     return write
 
 
-def _half(name: str):
-    return lambda path: cut(VIDEOS / name, path, 0.5)
+def _half(name: str, part: float = 0.5):
+    return lambda path: cut(VIDEOS / name, path, part)
 
 
 def _half_avi(path: Path) -> Path:
@@ -130,5 +130,6 @@ BROKEN = {
     "MP4 without index": ("unfinished.mp4", _write(_WITHOUT_INDEX), "no 'moov' box"),
     "half a Matroska": ("half.mkv", _half("variable_rate.mkv"), "cut short: it has 1,325 bytes of 2,650"),
     "first frame": ("first.avi", lambda path: break_frame(write_video(path), 0), "its first frame cannot be decoded"),
+    "two sizes": ("two.ts", _half("size_change.ts", 1), "its frames change from 64 x 48 to 32 x 32; cut it"),
     "five frames": ("five.avi", _five_broken, "of its 24 frames only 19 can be decoded"),
 }

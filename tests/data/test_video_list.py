@@ -121,7 +121,8 @@ def test_lists_are_found_in_data_path_and_paths_start_at_the_list_without_it(roo
     (root / "videos" / "train.txt").write_text(PLAIN)
     assert len(open_list(root, train_list="train.txt")) == 3
     monkeypatch.chdir(root)
-    assert len(open_source(DataConfig(source="video_list", clip={}, train_list="videos/train.txt"), "train").video(1)) == 5
+    videos = open_source(DataConfig(source="video_list", clip={}, train_list="videos/train.txt"), "train")
+    assert len(videos.video(1)) == 5
 
 
 # What is wrong with a list: (file name, content, the one line says)
@@ -130,7 +131,7 @@ WRONG = {
     "a label that is no number": ("a.txt", "run/d.mp4 zero\n", "a.txt:1: expected"),
     "a negative label": ("a.txt", "run/d.mp4 -1\n", "a.txt:1: expected"),
     "a label alone": ("a.txt", "7\n", "a.txt:1: expected"),
-    "a huge label": ("a.txt", "run/d.mp4 99999999999999999999\n", "has label 99999999999999999999; expected 0 to 99999"),
+    "a huge label": ("a.txt", "run/d.mp4 9999999999999999\n", "has label 9999999999999999; expected 0 to 99999"),
     "nothing": ("a.txt", " \n\n", "a.txt: is empty"),
     "no text": ("a.txt", b"\xff\xfe\0\0", "a.txt: is no text in UTF-8"),
     "two labels": ("a.txt", "run/d.mp4 0\nrun/d.mp4 1\n", "a.txt:2: run/d.mp4 has label 1, but 0 at .*a.txt:1"),
@@ -138,7 +139,7 @@ WRONG = {
     "csv without rows": ("a.csv", "label,youtube_id,time_start,time_end\n", "a.csv: has a header but no videos"),
     "csv of words": ("a.csv", KINETICS + "run,ab,one,11,train\n", r"a.csv:4: time_start, time_end are \['one', '11'\]"),
     "csv cut short": ("a.csv", KINETICS + "run,ab\n", r"a.csv:4: time_start, time_end are \['', ''\]"),
-    "other videos": ("a.txt", "x/d.mp4 0\ny/e.mp4 1\n", "none of its 2 videos is there, as .*x/d.mp4; is data.path .* right"),
+    "other videos": ("a.txt", "x/d.mp4 0\ny/e.mp4 1\n", "none of its 2 videos is there, as .*x/d.mp4; is data.path"),
 }
 
 
@@ -200,7 +201,7 @@ def test_a_video_that_is_missing_or_broken_is_kept_and_names_its_line(root):
     make(root / "videos" / name)
     videos = open_list(root, train_list=write_list(root, "a.txt", f"run/none.mp4 0\n{name} 0\nrun/d.mp4 0\n"))
     assert len(videos) == 3 and len(videos.video(2)) == 5
-    for index, line in enumerate((r"a.txt:1: .*run/none.mp4: no such file$", r"a.txt:2: .*text.mp4: holds no video but text")):
+    for index, line in enumerate((r"a.txt:1: .*run/none.mp4: no such file$", r"a.txt:2: .*text.mp4: holds no video but")):
         with pytest.raises(DataError, match=line):
             videos.video(index)
 

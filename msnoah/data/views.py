@@ -12,7 +12,7 @@ from msnoah.config import DataConfig
 from msnoah.data.preprocessing import evaluation_view
 from msnoah.data.sources import ImageSource, Source
 from msnoah.data.transforms import training_view
-from msnoah.errors import DataError
+from msnoah.errors import DataError, describe_failure
 
 ViewKind = Literal["train", "val", "test"]
 
@@ -69,7 +69,7 @@ def naming_failures(what: str) -> Iterator[None]:
     try:
         yield
     except (cv2.error, ValueError, ArithmeticError, MemoryError) as error:
-        raise DataError(f"{what} cannot be transformed: {error}") from error
+        raise DataError(f"{what} cannot be transformed: {describe_failure(error)}") from error
 
 
 def _size(image: np.ndarray) -> str:

@@ -5,14 +5,14 @@ import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from msnoah.config import DataConfig
 from msnoah.data.array_source import ArraySource
 from msnoah.errors import DataError
-from msnoah.restricted_pickle import PickleFault, restricted_loads
+from msnoah.pickled_arrays import load_arrays
+from msnoah.restricted_pickle import PickleFault
 
 _IMAGE_BYTES = 3 * 32 * 32
 ReadFile = Callable[[str], bytes]
@@ -124,9 +124,7 @@ def _read_records(content: bytes, layout: _Layout, where: str) -> tuple[np.ndarr
 def _read_pickled(content: bytes, layout: _Layout, where: str) -> tuple[np.ndarray, np.ndarray]:
     batch = _unpickle(content, where)
     images, labels = batch.get(b"data"), batch.get(layout.labels_key)
-    if isinstance(images, _PickledArray):
-        images = images.array
-    if not isinstance(images, np.ndarray) or images.ndim != 2 or images.shape[1] != _IMAGE_BYTES or not isinstance(labels, list):
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != _IMAGE_BYTES or not isinstance(labels, list):
         raise DataError(f"{where}: holds no 'data' of {_IMAGE_BYTES} bytes an image with '{layout.labels_key.decode()}'")
     if len(labels) != len(images) or not all(isinstance(label, int) for label in labels):
         raise DataError(f"{where}: {len(labels)} labels for {len(images)} images; expected one integer an image")
@@ -142,43 +140,10 @@ def _class_names(content: bytes, layout: _Layout, where: str) -> list[str]:
     return [name.decode("ascii", "replace") for name in names]
 
 
-class _PickledArray:
-    """Takes the state of a pickled uint8 ndarray: (version, shape, dtype, is Fortran, bytes)."""
-
-    array: np.ndarray | None = None
-
-    def __setstate__(self, state: Any) -> None:
-        _, shape, dtype, is_fortran, content = state
-        if dtype.name not in (b"u1", "u1"):
-            raise ValueError("the array is not of bytes")
-        self.array = np.frombuffer(content, np.uint8).reshape(shape, order="F" if is_fortran else "C")
-
-
-class _PickledDtype:
-    def __init__(self, name: Any, *unused: Any):
-        self.name = name
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    return text.encode("latin1")  # how Python 3 writes bytes in protocol 2
-
-
-_KNOWN = {
-    ("numpy.core.multiarray", "_reconstruct"): lambda *unused: _PickledArray(),
-    ("numpy._core.multiarray", "_reconstruct"): lambda *unused: _PickledArray(),
-    ("numpy", "ndarray"): lambda *unused: _PickledArray(),
-    ("numpy", "dtype"): _PickledDtype,
-    ("_codecs", "encode"): _encode,
-}
-
-
 def _unpickle(content: bytes, where: str) -> dict:
     """A CIFAR pickle's dictionary with bytes keys; nothing that the pickle names is imported or called."""
     try:
-        batch = restricted_loads(content, _KNOWN, encoding="bytes")
+        batch = load_arrays(content)
     except PickleFault as fault:
         raise DataError(f"{where}: {fault}") from fault
     if not isinstance(batch, dict):

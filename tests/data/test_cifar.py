@@ -109,7 +109,7 @@ def replaced(name, content):
     (python_pickle({b"labels": [1, 2], b"data": np.zeros((1, 3072), np.uint8)}), "2 labels for 1 images"),
     (python_pickle({b"labels": ["a"], b"data": np.zeros((1, 3072), np.uint8)}), "expected one integer"),
     (python_pickle({b"labels": [1], b"data": np.zeros((1, 100), np.uint8)}), "holds no 'data' of 3072"),
-    (python_pickle({b"labels": [1], b"data": np.zeros((1, 3072))}), "not of bytes"),
+    (python_pickle({b"labels": [1], b"data": np.zeros((1, 3072))}), "holds no .data. of 3072 bytes"),
     (python_pickle([1, 2]), "holds a list"),
     (cifar10_python()[2]["test_batch"][:9000], "not a readable pickle"),
     (python_pickle({b"labels": [77] * 4, b"data": batch(0)[0]}), "names 10 classes"),

@@ -40,7 +40,9 @@ def load_checkpoint(model: nn.Cell, path: str | PathLike, *, strict: bool = True
     """Loads a .ckpt, .safetensors or .pth (told apart by content) into a model by name; published names are translated.
 
     Args:
-        model: its weights are replaced; step inputs are neither expected nor loaded.
+        model: its weights are replaced; step inputs are neither expected nor loaded. Where files of other programs name
+            or shape the same weights differently, it has a method `translate_weights(arrays)` that returns them as its
+            own.
         path: the file. Of a training state (last.ckpt) the model's own weights are taken.
         strict: all names and shapes must match, but for a prefix that all names share or lack. False loads what fits,
             and logs what does not; an array of another shape is loaded if a Cell of the model makes it fit, by a method
@@ -53,7 +55,10 @@ def load_checkpoint(model: nn.Cell, path: str | PathLike, *, strict: bool = True
     """
     parameters = weights(model)
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    matching = match_weights(_read_arrays(Path(path)), shapes, None if strict else functools.partial(_adapt, model))
+    arrays = _read_arrays(Path(path))
+    if hasattr(model, "translate_weights"):
+        arrays = model.translate_weights(arrays)
+    matching = match_weights(arrays, shapes, None if strict else functools.partial(_adapt, model))
     fits = not (matching.missing or matching.unexpected or matching.mismatched)
     if (strict and not fits) or not matching.pairs:
         raise CheckpointError(f"{path}: does not fit the model: {matching}")

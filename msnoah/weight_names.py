@@ -11,7 +11,10 @@ import numpy as np
 _RENAMED = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 _PUBLISHED = {ours: published for published, ours in _RENAMED.items()}
 # Buffers that hold no weights: counters of norms, and tables that our models compute.
-_BUFFERS = frozenset({"num_batches_tracked", "warm", "iter", "total_step", "relative_position_index", "attn_mask"})
+_BUFFERS = frozenset({
+    "num_batches_tracked", "warm", "iter", "total_step", "relative_position_index", "attn_mask", "attention_bias_idxs",
+    "attention_bias_idxs_seg",
+})
 # The rest of a training state.
 _STATE_PREFIXES = ("optimizer.", "ema.")
 

@@ -9,6 +9,7 @@ Where ours differs: images may be of any size that 32 divides.
 """
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -26,6 +27,7 @@ from msnoah.nn.strip_calibration import StripCalibration
 from msnoah.registry import register_model
 
 STRIDES = (8, 16, 32)  # of the maps that the head reads
+TABLE = "attention_biases_seg"  # what the authors call the biases of attention; images of ImageNet have others
 
 
 class PyramidPool(nn.Cell):
@@ -77,7 +79,8 @@ class ClassCentres(nn.Cell):
 class PrototypeGate(nn.Cell):
     """x + x * gate, a gate a channel from a prototype of the image. (B, C, H, W), (B, C, K, 1) -> (B, C, H, W)
 
-    Dynamic prototype guided head, section 3.3: the prototype is a weighed mean of those of the classes. The last convolution begins as 0, so the gate as 1/2.
+    Dynamic prototype guided head, section 3.3: the prototype is a weighed mean of those of the classes. The last
+    convolution begins as 0, so the gate as 1/2.
     """
 
     def __init__(self, channels: int):
@@ -168,8 +171,8 @@ class CGRSeg(nn.Cell):
         bias_resize: how biases become those of image_size: "flat" as the authors, "grid" as positions ask for; see
             `FlatBias` and `GridBias`.
 
-    Weights of ImageNet (strict=False) begin the backbone but for the biases of attention, whose tables are of other
-    maps and stay 0. Norms train as any BatchNorm; the authors' code freezes the backbone's where no checkpoint begins
+    Weights of ImageNet (strict=False) begin the backbone; the biases of attention, learnt on maps of 7x7, are resized
+    by distance and reported as adapted, where the authors' code begins them from 0. Norms train as any BatchNorm; the authors' code freezes the backbone's where no checkpoint begins
     it. Raises ModelError for sizes that do not fit together.
     """
 
@@ -186,7 +189,7 @@ class CGRSeg(nn.Cell):
         check_choice("kernel_size", kernel_size % 2 and kernel_size, range(1, 1000, 2))
         self.backbone = EfficientFormerV2Backbone(
             in_channels, image_size, embed_dims, depths, attention_depth, mlp_ratios, drop_path_rate, bias_image_size,
-            bias_resize, "attention_biases_seg")
+            bias_resize, TABLE)
         map_sizes = [tuple(side // stride for side in self.backbone.image_size) for stride in STRIDES]
         self.decode_head = CGRHead(
             self.backbone.out_channels[1:], map_sizes, num_classes, channels, kernel_size, context_depth, dropout)
@@ -196,8 +199,14 @@ class CGRSeg(nn.Cell):
         return self.decode_head(x1, x2, x3)
 
     def translate_weights(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A checkpoint of a backbone with timm's names under the authors', for `load_checkpoint`; other names stay."""
-        return translate_timm(arrays)
+        """Published checkpoints under our names, for `load_checkpoint`: of CGRSeg, or of a backbone, timm's too.
+
+        CGRSeg's hold a second set of tables of biases, which nothing reads; a backbone's are those that it learnt.
+        """
+        arrays = translate_timm(arrays)
+        if any(name.endswith(TABLE) for name in arrays):
+            return {name: array for name, array in arrays.items() if not name.endswith(".attention_biases")}
+        return {re.sub(r"\.attention_biases$", f".{TABLE}", name): array for name, array in arrays.items()}
 
 
 def _channel_dropout(rate: float, channels: int) -> nn.Cell:

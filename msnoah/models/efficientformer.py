@@ -199,7 +199,7 @@ class EfficientFormerV2(EfficientFormerV2Backbone):
         return (self.head(x) + self.dist_head(x)) / 2
 
     def fuse(self) -> nn.Cell:
-        """The mean of a map commutes with the norm s x + t, and the mean of V y + b and W y + c has one weight and bias.
+        """The mean of a map commutes with the norm s x + t, and a mean of linear layers is one.
 
         So there is one head: M = (V + W) / 2 makes its weight M * s, and its bias M t + (b + c) / 2.
         """

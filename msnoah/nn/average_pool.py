@@ -9,8 +9,8 @@ Size = tuple[int, int]
 def average_pool_to(map_size: Size, size: Size) -> nn.Cell:
     """Means over windows of a map. (B, C, *map_size) -> (B, C, *size)
 
-    Window i of m over n rows, and so over columns, is [floor(i n / m), ceil((i + 1) n / m)). Those that do not overlap are a plain pooling; others, on which adaptive pools are slow or wrong in places, are a
-    product with a known matrix along each axis.
+    Window i of m over n rows, and so over columns, is [floor(i n / m), ceil((i + 1) n / m)). Where none overlap this is
+    plain pooling, elsewhere a product with a known matrix along each axis, exact where adaptive pools are not.
     """
     if map_size == size:
         return nn.Identity()

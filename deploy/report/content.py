@@ -15,6 +15,11 @@ from msnoah.run_folder import RunFolder
 
 Record = dict[str, Any]
 MOST_OPERATORS = 10
+RATES = {  # history key: what the report calls it
+    "images_per_s": "samples per second", "steps_per_cpu_s": "steps per CPU second",
+    "decode_clips_per_s": "clips decoded per second of a thread",
+    "transform_clips_per_s": "clips transformed per second of a thread",
+}
 CURVES: tuple[tuple[str, float, dict[str, str]], ...] = (  # title, factor, {history key: name}
     ("Loss", 1, {"train_loss": "training", "val_loss": "validation"}),
     ("Validation accuracy (%)", 100, {"val_top1": "top-1", "val_top5": "top-5"}),
@@ -109,9 +114,11 @@ def _training_facts(history: list[Record]) -> list[tuple[str, str]]:
     facts += [
         (name, duration(sum(number(r.get(key)) or 0 for r in history))) for name, key in totals if key in history[0]
     ]
-    rates = (("images per second, last epoch", "images_per_s"), ("steps per CPU second, last epoch", "steps_per_cpu_s"))
     last = trained[-1] if trained else {}
-    return facts + [(name, f"{last[key]:.4g}") for name, key in rates if number(last.get(key)) is not None]
+    known = {name: last[key] for key, name in RATES.items() if number(last.get(key)) is not None}
+    facts += [(f"{name}, last epoch", f"{rate:.4g}") for name, rate in known.items()]
+    waited = number(last.get("data_wait"))
+    return facts if waited is None else [*facts, ("waiting for data, last epoch", f"{waited:.1%} of the time")]
 
 
 def _artifact_rows(run: RunFolder, export: Record) -> list[Record]:

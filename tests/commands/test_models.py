@@ -1,4 +1,4 @@
-"""msnoah models --macs: parameters, multiply-accumulates and default inputs, of models small enough to count by hand."""
+"""msnoah models --macs: parameters, multiply-accumulates and inputs, of models small enough to count by hand."""
 
 import json
 

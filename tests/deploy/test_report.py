@@ -59,6 +59,9 @@ def _add_history(run):
             "layer_norm_share": 1 / e,
             "seconds": 2.0,
             "cpu_seconds": 3.0,
+            "images_per_s": 51.25,
+            "decode_clips_per_s": 302.5,
+            "data_wait": 0.125,
         }
         for e in (1, 2, 3)
     ]
@@ -88,10 +91,12 @@ def test_a_trained_run(run):
     _add_history(run)
     _add_evaluation(run)
     text = _read(run).text
-    assert all(
-        words in text
-        for words in ("91.2%", "10.4%", "Loss", "Validation accuracy", "Share of LayerNorm", "re-estimation")
+    words = (
+        "91.2%", "10.4%", "Loss", "Validation accuracy", "Share of LayerNorm", "re-estimation",
+        "samples per second, last epoch51.25", "decoded per second of a thread, last epoch302.5",
+        "waiting for data, last epoch12.5% of the time",
     )
+    assert [word for word in words if word not in text] == []
 
 
 def test_an_exported_run(exported_run):

@@ -62,6 +62,10 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")  # how Python 3 writes bytes in protocol 2
 
 
+def _empty_bytes() -> bytes:
+    return b""  # how Python 3 writes these in protocol 2
+
+
 def _reconstruct(*unused: Any) -> _PickledArray:
     return _PickledArray()
 
@@ -72,4 +76,5 @@ _KNOWN = {
     ("numpy", "ndarray"): _reconstruct,
     ("numpy", "dtype"): _PickledDtype,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _empty_bytes,
 }

@@ -1,4 +1,4 @@
-"""Frame sizes read off compressed key frames, since OpenCV makes garbage of frames whose size is not the first one's."""
+"""Frame sizes read off compressed key frames: OpenCV makes garbage of a frame that has not the size of the first."""
 
 from collections.abc import Callable, Iterator
 

@@ -9,6 +9,7 @@ _PUBLIC = {
     "mindir_to_onnx": "msnoah.export.converter",
     "export_onnx": "msnoah.export.cell_conversion",
     "make_axes_dynamic": "msnoah.export.dynamic_axes",
+    "filter_minimally": "msnoah.export.minimal_filtering",
     "save_onnx": "msnoah.export.onnx_file",
     "verify_onnx": "msnoah.export.comparison",
     "handles": "msnoah.export.ops",

@@ -20,6 +20,7 @@ from msnoah.errors import ConfigError, RunFolderError
 from msnoah.export import metadata
 from msnoah.export.cell_conversion import export_onnx
 from msnoah.export.mindir import batch_free_mindir_bytes, count_primitives
+from msnoah.export.minimal_filtering import filter_minimally
 from msnoah.export.model_input import ModelInput, find_input, natural_input, squeezed_input
 from msnoah.export.onnx_summary import count_operators, describe_inputs
 from msnoah.export.preprocessing import embed_preprocessing
@@ -119,6 +120,8 @@ def _build(fused: nn.Cell, taken: ModelInput, data: DataConfig, settings: Export
     given = squeezed_input(data) if embeds_clips else taken   # pixels of clips are normalised as images
     zeros = np.zeros((1, *given.shape), np.float32)
     model = export_onnx(fused, zeros, opset=settings.opset, input_names=[given.name], output_names=[OUTPUT])
+    if settings.fast_convolutions:
+        model = filter_minimally(model)
     if settings.embed_preprocessing:
         model = embed_preprocessing(model, data.mean, data.std, frames=data.clip.frames if data.clip else None)
     return _Artifacts(model, *batch_free_mindir_bytes(fused, taken.shape), count_parameters(fused))

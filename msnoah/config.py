@@ -200,6 +200,7 @@ class ExportConfig(Section):
     opset: Annotated[int, Field(ge=17)] = 17
     embed_preprocessing: bool = False
     frames_as_channels: bool = False   # clips go in as images (batch, channels * frames, H, W), for devices without 5-D tensors
+    fast_convolutions: bool = False    # ONNX for CPUs: 3x3 convolutions with half of the products, weights twice as large
     verify_batches: Annotated[list[Count], Field(min_length=1)] = [1, 2, 5]
     tolerance: Positive = 1e-5
 

@@ -64,8 +64,8 @@ class Tiny(nn.Cell):
 
     def __init__(self):
         super().__init__()
-        self.layers = ConvSequence(conv(3 * FRAMES, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU())
-        self.classifier = nn.Dense(8, 10)
+        self.layers = ConvSequence(conv(3 * FRAMES, 64, 3, 2), nn.BatchNorm2d(64), nn.ReLU(), conv(64, 64, 3))
+        self.classifier = nn.Dense(64, 10)
 
     def construct(self, x):
         return self.classifier(self.layers(x.reshape(-1, 3 * FRAMES, *x.shape[-2:])).mean((2, 3)))
@@ -103,6 +103,13 @@ each_form = pytest.mark.parametrize("settings,shape,layout,front", FORMS.values(
 @each_form
 def test_every_form_is_verified_on_clips_and_keeps_to_four_axes(tiny_run, settings, shape, layout, front):
     check_form(tiny_run, settings, shape, layout, front)
+
+
+def test_fast_convolutions_are_the_same_in_fewer_products(tiny_run):
+    plain, fast = (export_run(tiny_run, verify_batches=[2], fast_convolutions=fast) for fast in (False, True))
+    assert fast["verification"]["passed"]
+    assert fast["artifacts"]["onnx"]["operators"]["Conv"] == plain["artifacts"]["onnx"]["operators"]["Conv"] + 18
+    assert fast["artifacts"]["mindir"]["primitives"] == plain["artifacts"]["mindir"]["primitives"]
 
 
 @pytest.mark.slow

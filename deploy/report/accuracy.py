@@ -24,7 +24,7 @@ def gather_accuracy(run: RunFolder) -> Record:
     names = _class_names(first)
     pairs = [(names[label], names[taken], samples) for label, taken, samples in first.get("most_confused", [])]
     return {
-        "rows": [{"runtime": runtime, **record} for runtime, record in records.items()], "first": first,
+        "rows": [{**record, "runtime": runtime} for runtime, record in records.items()], "first": first,
         "noun": "clips" if run.config().data.clip else "images",
         "classes": _class_rows(first, names), "agreement": _agreement(*records.values()),
         "confusion": confusion_chart(first.get("confusion", []), names), "pairs": pairs,

@@ -194,7 +194,7 @@ def test_beyond_thirty_classes_stand_the_pairs_most_often_mixed_up(run):
 ])
 def test_the_artifact_stands_beside_mindspore(run, changes, words, style):
     _add_confusion(run, 3)
-    record = {"top1": 0.905, "images": 360, "checkpoint": "best.ckpt", "views": 1}
+    record = {"top1": 0.905, "images": 360, "checkpoint": "best.ckpt", "views": 1, "runtime": "onnxruntime"}
     write_json(run.onnx_evaluation_path, record | changes)
     text = _read(run).text
     assert words in text and "90.5%" in text and "ONNX Runtime" in text

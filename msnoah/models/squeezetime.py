@@ -143,9 +143,9 @@ class SqueezeTimeNet(nn.Cell):
         position_sizes = self.map_sizes if position_sizes is None else position_sizes
         check_lengths(4, position_sizes=position_sizes)
         check_counts(position_sizes=position_sizes)
-        self.in_channels, self.squeezed_channels = in_channels, in_channels * num_frames
+        self.in_channels, self.num_frames = in_channels, num_frames
         self.out_channels = [base_width * 2 ** stage * block.expansion for stage in range(4)]
-        self.conv1 = conv(self.squeezed_channels, base_width, 5, 2)
+        self.conv1 = conv(in_channels * num_frames, base_width, 5, 2)
         self.bn1 = nn.BatchNorm2d(base_width)
         self.maxpool = StemPool()
         widths = [base_width, *self.out_channels]
@@ -158,7 +158,8 @@ class SqueezeTimeNet(nn.Cell):
             ]))
 
     def construct(self, x):
-        x = x.reshape(-1, self.squeezed_channels, *x.shape[-2:])    # (B, C, T, H, W) -> (B, C * T, H, W)
+        if x.ndim == 5:
+            x = x.reshape(-1, x.shape[1] * x.shape[2], *x.shape[3:])    # (B, C, T, H, W) -> (B, C * T, H, W)
         x = self.maxpool(ops.relu(self.bn1(self.conv1(x))))         # (B, C * T, H, W) -> (B, C1, H / 4, W / 4)
         stage1 = self.layer1(x)
         stage2 = self.layer2(stage1)
@@ -169,7 +170,7 @@ class SqueezeTimeNet(nn.Cell):
         """conv1 of clips of another length, or of images, for `load_checkpoint`; None of everything else."""
         if name != "conv1.weight" or array.ndim != 4 or array.shape[1] % self.in_channels:
             return None
-        return spread_over_time(array, self.in_channels, self.squeezed_channels // self.in_channels)
+        return spread_over_time(array, self.in_channels, self.num_frames)
 
     def fuse(self) -> nn.Cell:
         """bn1 folds into conv1."""

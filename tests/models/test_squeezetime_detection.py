@@ -53,6 +53,7 @@ def test_fused_detector_computes_the_same_in_onnx_for_any_boxes(detector):
     assert not {"BatchNormalization", "Dropout"} & {node.op_type for node in graph.graph.node}
     every_box = np.array(sum(BOXES.values(), []), np.float32)
     expected = detector(Tensor(CLIPS), Tensor(every_box)).asnumpy()
+    assert detector.input_shapes() == [[1, *CLIPS.shape[1:]], [1, 5]]
     as_images = Tensor(CLIPS.reshape(2, 12, 32, 32))
     assert relative_error(fused(as_images, Tensor(every_box)).asnumpy(), expected) <= GATE
     run = run_onnx(graph)

@@ -6,6 +6,7 @@ import pytest
 from mindspore import Tensor, nn
 
 from msnoah.checkpoint import save_weights
+from msnoah.commands.models import measure_size
 from msnoah.errors import ModelError
 from msnoah.export import export_onnx
 from msnoah.export.verification import run_onnx
@@ -32,7 +33,7 @@ def test_fused_localiser_computes_the_same_in_onnx():
     fill_squeezetime(model)
     expected = [output.asnumpy() for output in model(Tensor(WINDOWS))]
     assert [output.shape for output in expected] == [(2, 9, 3), (2, 9, 2)] and len(temporal_points(6, 2)) == 9
-    assert (expected[1] > 0).all()
+    assert (expected[1] > 0).all() and model.input_shapes() == [[6, *WINDOWS.shape[1:]]]
     fused = fuse(model)
     assert nn.BatchNorm2d not in {type(cell) for _, cell in fused.cells_and_names()}
     graph = export_onnx(fused, WINDOWS, dynamic=())
@@ -70,6 +71,7 @@ def test_backbone_starts_from_a_recogniser_of_another_image_size(name, prefix, s
     assert np.allclose(ours[prefix + first].asnumpy()[corners], theirs[first].asnumpy()[:, :, ::15, ::15], atol=1e-6)
 
 
+@pytest.mark.slow   # the head alone trains below, the backbone with the detector
 def test_a_step_lowers_the_loss_and_reaches_the_first_layer():
     ms.set_seed(0)
     model = create_model("squeezetime_r50_thumos14", **LOCALISER).set_train()
@@ -145,6 +147,19 @@ def test_a_trained_head_finds_planted_segments_from_its_onnx_form():
     other = np.roll(np.arange(32), 1)                                      # what was found in another sequence
     assert mean_average_precision(scores[other], distances[other], annotations) < 0.1
     assert mean_average_precision(rng.random(scores.shape), rng.uniform(0.5, 4, distances.shape), annotations) < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, shape, parameters, gmacs", [
+    ("squeezetime_localisation_head", [3072, 128], 4_149_782, 0.550),
+    ("squeezetime_r50_features", [3, 16, 96, 96], 28_705_968, 1.009),
+    ("squeezetime_r50_thumos14", [128, 3, 16, 96, 96], 28_705_968 + 4_149_782, 129.697),    # 128 times 1.009, and 0.55
+    ("squeezetime_r50_ava", [3, 16, 256, 256], 28_879_920 + 81 * 129, 10.272),
+])
+def test_sizes_are_counted_with_all_inputs(name, shape, parameters, gmacs):
+    record = measure_size(name)
+    assert (record["input"], record["parameters"]["trained"]) == (shape, parameters)
+    assert record["macs"] / 1e9 == pytest.approx(gmacs, abs=1e-3)
 
 
 @pytest.mark.parametrize("message, name, changes", [

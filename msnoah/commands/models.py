@@ -30,7 +30,8 @@ def measure_size(name: str) -> dict[str, Any]:
     """What a registered model costs at its default size: parameters, and multiply-accumulates of its fused ONNX graph.
 
     Returns:
-        model, input (shape of one image or clip, or of all windows of a video), parameters (trained, fused), macs, macs_by_operator.
+        model, input (shape of one image or clip, or of all windows of a video), parameters (trained, fused), macs,
+        macs_by_operator.
 
     Raises:
         ConversionError: a graph that has no ONNX form, or whose operators cannot be counted.

@@ -2,13 +2,24 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Byte = Annotated[int, Field(ge=0, le=255)]
 VIDEO_SOURCES = ("video_list", "frame_list", "camera_motion")
+SEGMENTATION_SOURCES = ("mask_folder", "ade20k", "coco_stuff", "pascal_context", "mni152")
+
+
+def _check_order(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError(f"goes from {ends[0]:g} to {ends[1]:g}; write the smaller one first")
+    return ends
+
+
+Range = Annotated[tuple[Positive, Positive], AfterValidator(_check_order)]
 
 
 class Section(BaseModel):
@@ -34,6 +45,15 @@ class RandAugmentConfig(Section):
     magnitude_std: NotNegative = 0.5
 
 
+class PhotometricDistortionConfig(Section):
+    """Changes of colour, each with probability 1/2 (Liu et al., SSD, 2016); only where pixels are labelled."""
+
+    brightness: Annotated[float, Field(ge=0, le=255)] = 32.0   # of 255, added or taken away at most
+    contrast: Range = (0.5, 1.5)
+    saturation: Range = (0.5, 1.5)
+    hue: Annotated[int, Field(ge=0, le=90)] = 18   # of 180 steps round the circle, each way at most
+
+
 class AugmentConfig(Section):
     """What a training image goes through, in this order."""
 
@@ -50,6 +70,7 @@ class AugmentConfig(Section):
     rand_augment: RandAugmentConfig | None = None
     random_erasing: Fraction = 0.0
     erasing_fill: Literal["pixel", "color"] = "pixel"   # noise for every pixel, or one random colour
+    photometric_distortion: PhotometricDistortionConfig | None = None
 
 
 class ViewConfig(Section):
@@ -85,11 +106,38 @@ class ClipCacheConfig(Section):
     quality: Annotated[int, Field(ge=1, le=100)] | None = 95   # of JPEG; null keeps every bit (PNG)
 
 
+class SegmentationViewConfig(Section):
+    """How evaluation looks at an image through the model's window; over scales and mirror images it averages."""
+
+    mode: Literal["whole", "slide"] = "whole"   # the image fitted into one window, or windows that slide over it
+    short_side: Count = 512                     # of the image that windows slide over ...
+    long_side: Count = 2048                     # ... unless its long side would exceed this
+    stride: Count | None = None                 # from window to window; two thirds of its side if left out
+    scales: Annotated[list[Positive], Field(min_length=1)] = [1.0]
+    flip: bool = False
+
+
+class SegmentationConfig(Section):
+    """How images and their masks are cut for training, how masks are read, and how evaluation looks at images."""
+
+    short_side: Count = 512                             # of a training image at scale 1 ...
+    long_side: Count = 2048                             # ... unless its long side would exceed this
+    jitter: Range = (0.5, 2.0)                          # of the scale that training draws
+    class_share: Annotated[float, Field(gt=0, le=1)] = 0.75   # of a crop that one class may fill; ten tries, then any
+    reduce_zero_label: bool = False                     # of mask_folder: 0 does not count, 1 is the first class
+    # of masks that are colours, one for each class, and to draw with; with reduce_zero_label the first does not count
+    palette: Annotated[list[tuple[Byte, Byte, Byte]], Field(min_length=1)] | None = None
+    val: SegmentationViewConfig = SegmentationViewConfig()
+    test: SegmentationViewConfig = SegmentationViewConfig(
+        mode="slide", scales=[0.5, 0.75, 1.0, 1.25, 1.5, 1.75], flip=True)
+
+
 class DataConfig(Section):
     """Where images or clips come from and what a model sees of them (channels first, scaled 0-1, then normalised)."""
 
     source: Literal[
-        "digits", "fashion_mnist", "cifar10", "cifar100", "image_folder", "video_list", "frame_list", "camera_motion"]
+        "digits", "fashion_mnist", "cifar10", "cifar100", "image_folder", "video_list", "frame_list", "camera_motion",
+        "mask_folder", "ade20k", "coco_stuff", "pascal_context", "mni152"]
     path: str | None = None
     train_list: str | None = None   # video_list and frame_list: files that name one video and its label a line
     val_list: str | None = None
@@ -104,6 +152,7 @@ class DataConfig(Section):
     augment: AugmentConfig = AugmentConfig()
     clip: ClipConfig | None = None
     cache: ClipCacheConfig | None = None
+    segmentation: SegmentationConfig | None = None
     classes: list[str] = []
 
     @model_validator(mode="after")
@@ -119,12 +168,48 @@ class DataConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _masks_of_segmentation_sources(self):
+        if self.source not in SEGMENTATION_SOURCES:
+            if self.segmentation or self.augment.photometric_distortion:
+                key = "segmentation" if self.segmentation else "augment.photometric_distortion"
+                raise ValueError(f"{key} belongs to sources of images with masks ({', '.join(SEGMENTATION_SOURCES)}), "
+                                 f"but source is {self.source}")
+            return self
+        if self.segmentation is None:
+            raise ValueError(f"segmentation is missing; {self.source} gives images with masks, so say how they are cut, "
+                             "as in segmentation: {short_side: 512}")
+        _check_masks(self.augment, self.segmentation, self.image_size)
+        return self
+
+    @model_validator(mode="after")
     def _one_constant_per_channel(self):
         for key in ("mean", "std"):
             found = len(getattr(self, key))
             if found != self.channels:
                 raise ValueError(f"{key} has {found} values, but channels is {self.channels}; give one per channel")
         return self
+
+
+def _check_masks(augment: AugmentConfig, segmentation: SegmentationConfig, image_size: int) -> None:
+    """What would go unused, or could not be done, where pixels are labelled."""
+    used = {"horizontal_flip", "photometric_distortion"}
+    unused = [key for key, field in AugmentConfig.model_fields.items()
+              if key not in used and getattr(augment, key) != field.default]
+    if unused:
+        raise ValueError(f"augment.{unused[0]} is not for images with masks; they have augment.horizontal_flip, "
+                         "augment.photometric_distortion and segmentation.jitter")
+    if image_size % 32:
+        raise ValueError(f"image_size is {image_size}; the window of a segmentation model has a multiple of 32, "
+                         f"such as {max(32, round(image_size / 32) * 32)}; images may have any size")
+    for name in ("val", "test"):
+        stride = getattr(segmentation, name).stride
+        if stride and stride > image_size:
+            raise ValueError(f"segmentation.{name}.stride is {stride}, which leaves gaps between windows of {image_size};"
+                             f" make it {image_size} or less")
+    colors = segmentation.palette or []
+    repeated = next((color for number, color in enumerate(colors) if color in colors[:number]), None)
+    if repeated:
+        raise ValueError(f"segmentation.palette gives {list(repeated)} to two classes; each needs a colour of its own")
 
 
 class OptimizerConfig(Section):

@@ -1,4 +1,4 @@
-"""Where labelled images and videos come from: two protocols, one file for each kind of source, one table."""
+"""Where labelled images and videos come from: a protocol and a file for each kind of source, one table."""
 
 import importlib
 from collections.abc import Sequence
@@ -49,7 +49,28 @@ class VideoSource(Protocol):
         """What a message calls a video: its path, or its place in the data set. Differs for each sample."""
 
 
-Source = ImageSource | VideoSource
+class SegmentationSource(Protocol):
+    """One split of images whose every pixel has a label, read by index from any thread."""
+
+    classes: list[str]   # at most 255
+    palette: np.ndarray  # (len(classes), 3) uint8 RGB, to draw classes in
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> np.ndarray:
+        """One image, (H, W, C) uint8, RGB or grey as DataConfig.channels says; DataError names an unreadable file."""
+
+    def mask(self, index: int) -> np.ndarray:
+        """Its labels, (H, W) uint8: indices into classes, 255 for pixels that do not count.
+
+        DataError names an unreadable file, or a value that is no class and its place.
+        """
+
+    def name(self, index: int) -> str:
+        """What a message calls a pair of image and mask."""
+
+
+Source = ImageSource | VideoSource | SegmentationSource
 
 _OPENERS = {
     "digits": ("msnoah.data.digits", "open_digits"),
@@ -60,6 +81,11 @@ _OPENERS = {
     "video_list": ("msnoah.data.video_list", "open_video_list"),
     "frame_list": ("msnoah.data.video_list", "open_frame_list"),
     "camera_motion": ("msnoah.data.camera_motion", "open_camera_motion"),
+    "mask_folder": ("msnoah.data.segment_folder", "open_mask_folder"),
+    "ade20k": ("msnoah.data.segmentation_layouts", "open_ade20k"),
+    "coco_stuff": ("msnoah.data.segmentation_layouts", "open_coco_stuff"),
+    "pascal_context": ("msnoah.data.segmentation_layouts", "open_pascal_context"),
+    "mni152": ("msnoah.data.mni152", "open_mni152"),
 }
 
 

@@ -20,7 +20,8 @@ EXPORT_ANEW = "`msnoah export RUN` of a classifier writes it"
 class Classifier:
     """An ONNX artifact in ONNX Runtime. Pixels are uint8 and channels last: images (B, S, S, C), clips (B, T, S, S, C).
 
-    `classes` are names, `data` says how frames become pixels, `data.clip` is None for a classifier of images.
+    `classes` are names; `data` says how frames become pixels, `data.clip` is None for a classifier of images; `verified`
+    is False where the export found that outputs differ from the model's.
     """
 
     def __init__(self, path: str | Path, threads: int = 1):
@@ -35,6 +36,7 @@ class Classifier:
             raise RuntimeUnavailableError(f"{threads} threads of ONNX Runtime: expected 1 or more")
         facts = _read_facts(self.path)
         self.classes: list[str] = facts["classes"]
+        self.verified = facts.get("verified") is not False
         self.data = _preprocessing(self.path, facts["preprocessing"])
         self._session = _open_session(self.path, threads)
         self._input = self._session.inputs[0]

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from msnoah.data.video_capture import open_capture
 from msnoah.errors import DataError
 
 SUFFIX, CODEC = ".mp4", "mp4v"   # MPEG-4 part 2: the one codec that every build of OpenCV can write
@@ -83,7 +84,9 @@ class FilmWriter:
 
 
 def _count_frames(path: Path) -> int:
-    film = cv2.VideoCapture(str(path))
+    film = open_capture(str(path.absolute()))
+    if film is None:
+        return 0
     try:
         return int(film.get(cv2.CAP_PROP_FRAME_COUNT))
     finally:

@@ -33,8 +33,9 @@ def confusion_chart(counts: Counts, names: Sequence[str]) -> Markup:
     for row, line in enumerate(counts):
         body += [_cell(left + column * cell, top + row * cell, cell - 1, count, sum(line), row == column,
                        f"{names[row]} taken for {names[column]}") for column, count in enumerate(line)]
+    limits = f"min-width:{0.7 * width:.0f}px;max-width:{width}px"
     return Markup(
-        f'<svg class="heat" viewBox="0 0 {width} {height}" style="min-width:{0.7 * width:.0f}px;max-width:{width}px" role="img" '
+        f'<svg class="heat" viewBox="0 0 {width} {height}" style="{limits}" role="img" '
         f'aria-label="Confusion matrix of {size} classes, rows labels, columns predictions">{"".join(body)}</svg>')
 
 

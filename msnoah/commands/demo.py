@@ -18,6 +18,8 @@ def demo(arguments: argparse.Namespace) -> None:
     from msnoah.deploy.streaming import StreamClassifier
 
     classifier = Classifier(_find_artifact(Path(arguments.run)), arguments.threads)
+    if not classifier.verified:
+        print(f"{classifier.path}: not verified: its outputs differ from the trained model's", file=sys.stderr)
     stream = StreamClassifier(classifier, stride=arguments.stride, smoothing=arguments.smoothing)
     source = _camera_number(arguments.video) if arguments.camera else arguments.video
     film = None if arguments.no_film else arguments.output or _name_film(classifier.path, source)
@@ -53,16 +55,13 @@ def declare_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _find_artifact(path: Path) -> Path:
-    """The .onnx file itself, or that of a run folder; one that is not verified is used with a word."""
+    """The .onnx file itself, or that of a run folder, as it was exported."""
     if path.suffix == ".onnx":
         return path
     from msnoah.deploy.artifact import exported_artifact
     from msnoah.run_folder import RunFolder
 
-    artifact = exported_artifact(RunFolder.open(path), "onnx")
-    if not artifact.verified:
-        print(f"{artifact.path}: not verified, so its outputs may differ from the trained model's", file=sys.stderr)
-    return artifact.path
+    return exported_artifact(RunFolder.open(path), "onnx").path
 
 
 def _camera_number(text: str) -> int:

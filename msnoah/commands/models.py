@@ -46,11 +46,11 @@ def measure_size(name: str) -> dict[str, Any]:
 
     model = create_model(name)
     shapes = model.input_shapes() if hasattr(model, "input_shapes") else [[1, *default_input(name)]]
-    fused, shape = fuse(model), shapes[0][shapes[0][0] == 1:]
+    fused, first = fuse(model), shapes[0]
     counts = count_macs(export_onnx(fused, *[np.zeros(shape, np.float32) for shape in shapes], dynamic=()))
     parameters = {"trained": count_parameters(model), "fused": count_parameters(fused)}
     sums = {"macs": sum(counts.values()), "macs_by_operator": counts}
-    return {"model": name, "input": shape, "parameters": parameters, **sums}
+    return {"model": name, "input": first[1:] if first[0] == 1 else first, "parameters": parameters, **sums}
 
 
 def default_input(name: str) -> list[int]:

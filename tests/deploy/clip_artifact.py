@@ -16,7 +16,7 @@ IMAGE = {**COLORS, "image_size": 16, "channels": 3, "layout": "NCHW", "interpola
          "crop_fraction": 0.875, "embedded": False}
 
 
-def write_artifact(path, preprocessing=CLIP, classes=CLASSES, shape=None, pixels=False):
+def write_artifact(path, preprocessing=CLIP, classes=CLASSES, shape=None, pixels=False, verified=True):
     """Flatten and MatMul: every pixel of every frame counts for itself. With `pixels` it takes uint8."""
     size = preprocessing.get("size", preprocessing.get("image_size"))
     frames = [preprocessing["frames"]] if "frames" in preprocessing else []
@@ -32,7 +32,7 @@ def write_artifact(path, preprocessing=CLIP, classes=CLASSES, shape=None, pixels
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", len(classes)])
     graph = helper.make_graph(nodes, "flat", [x], [y], [numpy_helper.from_array(weights, "w")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    facts = {"classes": classes, "preprocessing": preprocessing}
+    facts = {"classes": classes, "preprocessing": preprocessing, "verified": verified}
     helper.set_model_props(model, {f"msnoah.{key}": json.dumps(value) for key, value in facts.items()})
     onnx.save(model, path)
     return path

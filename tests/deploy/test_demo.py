@@ -76,16 +76,16 @@ def test_a_film_shorter_than_a_clip_shows_its_label_from_the_start(tmp_path, art
 
 def test_images_of_a_run_folder(tmp_path, exported_run, make_export_record, capsys):
     write_artifact(exported_run.onnx_path, IMAGE, ["run", "跑步", "été"])
-    write_json(exported_run.export_path, make_export_record(exported_run.onnx_path, passed=False))
+    write_json(exported_run.export_path, make_export_record(exported_run.onnx_path))
     code, out, err = _demo(capsys, write_film(tmp_path / "street.mp4", 3), exported_run.path)
     assert code == 0 and len(out.splitlines()) == 3 + 5 and (exported_run.path / "demo" / "street.mp4").is_file()
 
 
-def test_an_unverified_artifact_is_said(tmp_path, exported_run, make_export_record, capsys):
-    write_artifact(exported_run.onnx_path, IMAGE)
-    write_json(exported_run.export_path, make_export_record(exported_run.onnx_path, passed=False))
-    main(["demo", str(write_film(tmp_path / "street.mp4", 2)), str(exported_run.path), "--no-film"])
-    assert "model.onnx: not verified" in capsys.readouterr().err
+@pytest.mark.parametrize("verified", [True, False])
+def test_an_artifact_that_is_not_verified_is_said(tmp_path, verified, capsys):
+    artifact = write_artifact(tmp_path / "image.onnx", IMAGE, verified=verified)
+    main(["demo", str(write_film(tmp_path / "street.mp4", 2)), str(artifact), "--no-film"])
+    assert ("image.onnx: not verified" in capsys.readouterr().err) is not verified
 
 
 def _write_sound(path):

@@ -20,8 +20,8 @@ EXPORT_ANEW = "`msnoah export RUN` of a classifier writes it"
 class Classifier:
     """An ONNX artifact in ONNX Runtime. Pixels are uint8 and channels last: images (B, S, S, C), clips (B, T, S, S, C).
 
-    `classes` are names; `data` says how frames become pixels, `data.clip` is None for a classifier of images; `verified`
-    is False where the export found that outputs differ from the model's.
+    `classes` are names; `data` says how frames become pixels, `data.clip` is None for a classifier of images;
+    `verified` is False where the export found that outputs differ from the model's.
     """
 
     def __init__(self, path: str | Path, threads: int = 1):

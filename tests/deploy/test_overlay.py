@@ -23,11 +23,11 @@ def test_captions_change_the_lower_left_corner_alone(height, width, text):
     assert changed[-1].all() or width > 100   # a panel as wide as its text, or as the frame
 
 
-@pytest.mark.parametrize("height, width, has_letters", [(9, 9, False), (16, 16, False), (20, 99, False), (96, 96, True)])
-def test_frames_too_small_for_letters_get_the_bar_alone(height, width, has_letters):
+@pytest.mark.parametrize("height, width, has_text", [(9, 9, False), (16, 16, False), (20, 99, False), (96, 96, True)])
+def test_frames_too_small_for_letters_get_the_bar_alone(height, width, has_text):
     frame = np.zeros((height, width, 3), np.uint8)
     draw_caption(frame, Caption("zoom in", "93.1 %", 0.931))
-    assert (frame[:, :, 0].max() > BAR[0]) is np.bool_(has_letters)   # of all that is drawn, letters alone are so red
+    assert (frame[:, :, 0].max() > BAR[0]) is np.bool_(has_text)   # of all that is drawn, letters alone are so red
 
 
 @pytest.mark.parametrize("ground", [0, 128, 255])

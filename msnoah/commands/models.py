@@ -29,6 +29,8 @@ def models(arguments: argparse.Namespace) -> None:
 def measure_size(name: str) -> dict[str, Any]:
     """What a registered model costs at its default size: parameters, and multiply-accumulates of its fused ONNX graph.
 
+    A model of several inputs, or of none that `default_input` knows, has a method `input_shapes`.
+
     Returns:
         model, input (shape of one image or clip, or of all windows of a video), parameters (trained, fused), macs,
         macs_by_operator.

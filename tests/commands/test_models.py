@@ -37,6 +37,21 @@ class _CountableClips(nn.Cell):
         return self.head(x.reshape(len(x), -1))
 
 
+class _CountablePair(nn.Cell):
+    """Two inputs, which it says itself. (1, 3), (4, 3) -> (1, 4)"""
+
+    def __init__(self, width: int = 3):
+        super().__init__()
+        self.width = width
+
+    def construct(self, x, y):
+        return x @ y.T
+
+    def input_shapes(self):
+        """Of both."""
+        return [[1, self.width], [4, self.width]]
+
+
 class _Sizeless(nn.Cell):
     """A head that has no image of its own."""
 
@@ -46,7 +61,7 @@ class _Sizeless(nn.Cell):
 
 @pytest.fixture(autouse=True)
 def countable_models():
-    """Three models that are registered for one test."""
+    """Models that are registered for one test."""
     list_models()   # those that are always there come first
     before = dict(_FACTORIES)
 
@@ -61,6 +76,11 @@ def countable_models():
         return _CountableClips()
 
     @register_model
+    def countable_pair() -> _CountablePair:
+        """Pair."""
+        return _CountablePair()
+
+    @register_model
     def countable_nothing() -> _Sizeless:
         """Nothing."""
         return _Sizeless()
@@ -72,13 +92,14 @@ def countable_models():
 
 def test_sizes_against_counting_by_hand(capsys):
     assert main(["models", "countable_*", "--macs", "--json"]) == 0
-    clips, images, nothing = json.loads(capsys.readouterr().out)
+    clips, images, nothing, pair = json.loads(capsys.readouterr().out)
     convolution, head = 4 * 4 * 4 * (2 * 3 * 3), 64 * 5
     assert images["macs"] == convolution + head and images["macs_by_operator"]["Conv"] == convolution
     assert images["input"] == [2, 6, 6] and clips["input"] == [1, 3, 2, 2]
     weights = 4 * 2 * 3 * 3 + 64 * 5 + 5
     assert images["parameters"] == {"trained": weights + 4, "fused": weights}
     assert clips["macs"] == 12 * 5 and clips["parameters"]["fused"] == 12 * 5 + 5
+    assert pair["input"] == [3] and pair["macs"] == 3 * 4
     assert "has no default input" in nothing["failure"]
 
 

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from msnoah.commands.records import declare_json, print_record
+from msnoah.errors import ArtifactError
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -40,6 +41,8 @@ def _evaluate_checkpoint(run, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _evaluate_onnx(run, arguments: argparse.Namespace) -> dict[str, Any]:
+    if arguments.checkpoint != "best" or arguments.device:
+        raise ArtifactError("--checkpoint and --device are of MindSpore's evaluation; leave them out with --artifact onnx")
     from msnoah.deploy.evaluation import evaluate_artifact
 
     return evaluate_artifact(run, views=arguments.views, threads=arguments.threads)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from clip_artifact import CLIP, write_artifact, write_film
 
+from msnoah.cli import main
 from msnoah.config import RunConfig
 from msnoah.data.batches import BatchLoader
 from msnoah.data.sources import open_source
@@ -51,6 +52,12 @@ def test_without_mindspore(digits_run):
     assert answer.returncode == 0, answer.stderr
     record = json.loads(digits_run.onnx_evaluation_path.read_text())
     assert f"top1: {record['top1']:.4g}" in answer.stdout and not digits_run.evaluation_path.exists()
+
+
+@pytest.mark.parametrize("option", [("--checkpoint", "last"), ("--device", "CPU")])
+def test_options_of_a_checkpoint_do_not_go_with_an_artifact(digits_run, option, capsys):
+    assert main(["eval", str(digits_run.path), "--artifact", "onnx", *option]) == 2
+    assert "leave them out with --artifact onnx" in capsys.readouterr().err
 
 
 class _Films:

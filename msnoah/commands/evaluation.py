@@ -42,7 +42,7 @@ def _evaluate_checkpoint(run, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _evaluate_onnx(run, arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.checkpoint != "best" or arguments.device:
-        raise ArtifactError("--checkpoint and --device are of MindSpore's evaluation; leave them out with --artifact onnx")
+        raise ArtifactError("--checkpoint and --device belong to MindSpore; leave them out with --artifact onnx")
     from msnoah.deploy.evaluation import evaluate_artifact
 
     return evaluate_artifact(run, views=arguments.views, threads=arguments.threads)

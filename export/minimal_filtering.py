@@ -24,7 +24,7 @@ FEWEST_CHANNELS = 32
 
 
 def filter_minimally(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Rewrites convolutions of 3 x k taps with row stride 1 and one group, where that saves a third of the work or more.
+    """Rewrites convolutions of 3 x k taps, row stride 1 and one group, where that saves a third of the work or more.
 
     Four rows of the result need six rows x of the input. Depthwise convolutions of row stride 4 form B x, six
     convolutions of 1 x k taps multiply it with G g, and sums form A m. With a = m1 + m2, b = m1 - m2, c = m3 + m4 and
@@ -107,10 +107,10 @@ class _Rewriting:
 
     def write(self) -> list[onnx.NodeProto]:
         m = [self._multiply(self._combine(place), place) for place in range(PRODUCTS)]
-        a, b = self._add(m[1], m[2]), self._add(m[1], m[2], -1)
-        c, d = self._add(m[3], m[4]), self._add(m[3], m[4], -1)
+        a, b = self._plus(m[1], m[2]), self._add(m[1], m[2], -1)
+        c, d = self._plus(m[3], m[4]), self._add(m[3], m[4], -1)
         first, last = self._plus(m[0], self._plus(a, c)), self._plus(m[5], self._add(b, d, 8))
-        self._interleave([first, self._add(b, d, 2), self._add(a, c, 4), last])
+        self._finish(self._interleave([first, self._add(b, d, 2), self._add(a, c, 4), last]))
         return self.nodes
 
     def _combine(self, place: int) -> str:
@@ -129,15 +129,14 @@ class _Rewriting:
                           pads=[top, 0, bottom, 0])
 
     def _multiply(self, x: str, place: int) -> str:
-        """The convolution of combined rows with combined taps; m1 carries the bias, which a and b take to every row."""
+        """The convolution of combined rows with combined taps."""
         convolution = self.convolution
         taps = np.einsum("r,ocrk->ock", FILTERS[place], convolution.weight.astype(np.float64))
-        (_, left, _, right), bias = convolution.pads, convolution.bias if place == 1 else None
-        return self._conv("product", x, taps[:, :, None].astype(np.float32), self._row_size, bias,
-                          strides=[1, convolution.strides[1]], dilations=[1, convolution.dilations[1]],
-                          pads=[0, left, 0, right])
+        _, left, _, right = convolution.pads
+        return self._conv("product", x, taps[:, :, None].astype(np.float32), self._row_size, pads=[0, left, 0, right],
+                          strides=[1, convolution.strides[1]], dilations=[1, convolution.dilations[1]])
 
-    def _add(self, x: str, y: str, factor: int = 1) -> str:
+    def _add(self, x: str, y: str, factor: int) -> str:
         """x + factor * y, the factor as a depthwise convolution, which runtimes add to in place."""
         channels = self._row_size[0]
         weight = np.full((channels, 1, 1, 1), factor, np.float32)
@@ -146,19 +145,26 @@ class _Rewriting:
     def _plus(self, x: str, y: str) -> str:
         return self._append("Add", "sum", [x, y], self._row_size)
 
-    def _interleave(self, rows: list[str]) -> None:
-        convolution = self.convolution
-        channels, tiles, width = self._row_size
+    def _interleave(self, rows: list[str]) -> str:
+        """The image (B, O, H, W) from its rows 0, 4, ..., 1, 5, ..., 2, 6, ... and 3, 7, ..."""
+        (channels, tiles, width), height = self._row_size, self.convolution.rows
         joined = self._append("Concat", "joined", rows, (channels, tiles, TILE * width), axis=3)
-        whole = convolution.rows == TILE * tiles
         shape = self._constant("shape", np.array([0, channels, TILE * tiles, width]))
-        if whole:
-            self.nodes.append(helper.make_node("Reshape", [joined, shape], self.node.output, self.node.name))
-            return
         image = self._append("Reshape", "image", [joined, shape], (channels, TILE * tiles, width))
-        ends = [self._constant(name, np.array([value])) for name, value in
-                (("first", 0), ("last", convolution.rows), ("axis", 2))]
-        self.nodes.append(helper.make_node("Slice", [image, *ends], self.node.output, self.node.name))
+        if height == TILE * tiles:
+            return image
+        ends = {"first": 0, "last": height, "axis": 2}
+        ends = [self._constant(name, np.array([value])) for name, value in ends.items()]
+        return self._append("Slice", "cut", [image, *ends], (channels, height, width))
+
+    def _finish(self, image: str) -> None:
+        """The bias, by a depthwise convolution: from there on ONNX Runtime keeps to the layout of its convolutions."""
+        channels, height, width = self._row_size[0], self.convolution.rows, self._row_size[2]
+        ones = np.ones((channels, 1, 1, 1), np.float32)
+        self._conv("result", image, ones, (channels, height, width), self.convolution.bias, group=channels)
+        result = self.nodes[-1]
+        result.name, result.output[0] = self.node.name, self.node.output[0]
+        self.graph.value_info.pop()
 
     @property
     def _row_size(self) -> tuple[int, int, int]:

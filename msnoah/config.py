@@ -176,7 +176,7 @@ class DataConfig(Section):
                                  f"but source is {self.source}")
             return self
         if self.segmentation is None:
-            raise ValueError(f"segmentation is missing; {self.source} gives images with masks, so say how they are cut, "
+            raise ValueError(f"segmentation is missing; {self.source} gives images with masks; say how they are cut, "
                              "as in segmentation: {short_side: 512}")
         _check_masks(self.augment, self.segmentation, self.image_size)
         return self
@@ -204,7 +204,7 @@ def _check_masks(augment: AugmentConfig, segmentation: SegmentationConfig, image
     for name in ("val", "test"):
         stride = getattr(segmentation, name).stride
         if stride and stride > image_size:
-            raise ValueError(f"segmentation.{name}.stride is {stride}, which leaves gaps between windows of {image_size};"
+            raise ValueError(f"segmentation.{name}.stride is {stride}, with gaps between windows of {image_size}:"
                              f" make it {image_size} or less")
     colors = segmentation.palette or []
     repeated = next((color for number, color in enumerate(colors) if color in colors[:number]), None)

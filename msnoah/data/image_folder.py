@@ -21,7 +21,7 @@ class ImageFolder:
         self.classes, self._channels = classes, channels
         self._paths, labels = [], []
         for label, name in enumerate(classes):
-            files = _image_files(folder / name)
+            files = image_files(folder / name)
             self._paths += files
             labels += [label] * len(files)
         if not self._paths:
@@ -87,7 +87,8 @@ def _class_names(folder: Path) -> list[str]:
     return names
 
 
-def _image_files(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
+    """The images of a folder by their suffix, sorted, without hidden ones; none if there is no such folder."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."))

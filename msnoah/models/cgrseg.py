@@ -172,8 +172,9 @@ class CGRSeg(nn.Cell):
             `FlatBias` and `GridBias`.
 
     Weights of ImageNet (strict=False) begin the backbone; the biases of attention, learnt on maps of 7x7, are resized
-    by distance and reported as adapted, where the authors' code begins them from 0. Norms train as any BatchNorm; the authors' code freezes the backbone's where no checkpoint begins
-    it. Raises ModelError for sizes that do not fit together.
+    by distance and reported as adapted, where the authors' code begins them from 0. Norms train as any BatchNorm; the
+    authors' code freezes the backbone's where no checkpoint begins it. Raises ModelError for sizes that do not fit
+    together.
     """
 
     def __init__(

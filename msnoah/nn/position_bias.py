@@ -38,7 +38,8 @@ class FlatBias(nn.Cell):
 
     def resolve(self, table: np.ndarray) -> np.ndarray:
         """What `construct` computes, in float64."""
-        return self.by_query @ table.astype(np.float64)[:, self.places] @ self.by_key.T
+        bias = table.astype(np.float64)[:, self.places]
+        return self.by_query @ bias @ self.by_key.T if self.resizes else bias
 
 
 class GridBias(nn.Cell):

@@ -1,4 +1,4 @@
-"""What the authors' implementation of CGRSeg-T computes, and the rule that gives every weight its value by its published name.
+"""What the authors' CGRSeg-T computes, and the rule that gives every weight its value by its published name.
 
 The numbers were made in float32 by the original PyTorch model on images of 512x512 and of 256x256 pixels: of every
 module the first numbers, with mean, deviation and largest magnitude of all, every 101st logit, and the classes of

@@ -9,7 +9,7 @@ import numpy as np
 
 from msnoah.errors import DataError, describe_failure
 
-_OPENCV_ERRORS = 2   # log level; it may be set at any time, other than FFmpeg's, which msnoah/__init__.py sets
+_OPENCV_FATAL = 1   # log level: below it are reports of files that cannot be opened. FFmpeg's own is set in msnoah/__init__.py
 _TIMEOUT_MS = 30_000   # for opening and for one frame of a network stream; a file on disk needs milliseconds
 _DAMAGED_IN_A_ROW = 64   # packets, after which a stream counts as ended
 _HEAD_BYTES = 4096
@@ -22,7 +22,7 @@ def open_capture(source: str, raw: bool = False) -> cv2.VideoCapture | None:
     One FFmpeg thread: two cost 5 to 40 % more CPU time a frame, and the loader reads several files at once.
     """
     if "OPENCV_LOG_LEVEL" not in os.environ:
-        cv2.setLogLevel(_OPENCV_ERRORS)
+        cv2.setLogLevel(_OPENCV_FATAL)
     options = [cv2.CAP_PROP_N_THREADS, 1,
                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS,
                cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS] + [cv2.CAP_PROP_FORMAT, -1] * raw

@@ -110,16 +110,17 @@ def _check_sizes(path: Path, sizes: list[tuple[int, int]]) -> None:
 def _decode_times(path: Path, count: int | None = None) -> list[float]:
     """The times of the first `count` frames, or of all, as decoding from the start gives them."""
     capture, times = open_capture(str(path.absolute())), []
+    if capture is None:
+        raise DataError(f"{path}: none of its frames can be decoded: the file is damaged, or OpenCV lacks its codec")
     try:
-        while capture and len(times) != count and grab_frame(capture):
+        while len(times) != count and grab_frame(capture):
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
-        if capture and not times:
-            raise DataError(f"{path}: none of its frames can be decoded: the file is damaged, or OpenCV was built "
-                            f"without its codec ({codec_name(capture)})")
+        if not times:
+            raise DataError(f"{path}: none of its frames can be decoded: the file is damaged, or OpenCV lacks its codec "
+                            f"({codec_name(capture)})")
         return times
     finally:
-        if capture:
-            capture.release()
+        capture.release()
 
 
 def _check_count(path: Path, times: list[float], header_count: int, frames_per_s: float) -> None:

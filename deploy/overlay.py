@@ -35,7 +35,7 @@ def draw_caption(frame: np.ndarray, caption: Caption) -> None:
     height, width = frame.shape[:2]
     capital = max(round(CAPITAL_SHARE * min(height, width)), LEAST_CAPITAL)
     gap, bar = max(round(0.7 * capital), 2), max(round(0.35 * capital), 2)
-    letters = _Letters(capital / CAPITAL_HEIGHT)
+    letters = Letters(capital / CAPITAL_HEIGHT)
     text, value = to_ascii(caption.text), to_ascii(caption.value)
     has_text = height > 4 * capital + bar and width > 10 * capital
     panel_width = max(PANEL_CAPITALS * capital, letters.width(text) + letters.width(value) + 4 * gap)
@@ -61,7 +61,7 @@ def drawable_names(classes: Sequence[str]) -> list[str]:
     return [name if any(map(str.isalnum, name)) else f"class {number}" for number, name in enumerate(names)]
 
 
-class _Letters:
+class Letters:
     """OpenCV's font at one size."""
 
     def __init__(self, scale: float):

@@ -86,7 +86,7 @@ def _open(path: Path) -> tuple[Image.Image, int]:
         reason = getattr(error, "strerror", None) or describe_failure(error)
         raise DataError(f"{path}: cannot be read as a mask: {reason}") from error
     if image.format == "JPEG":
-        raise DataError(f"{path}: a JPEG, which blurs the numbers of classes; expected a mask without loss, such as PNG")
+        raise DataError(f"{path}: a JPEG, which blurs the numbers of classes; expected a file without loss, as PNG")
     return image, _SPREAD.get(layout, 1) if isinstance(layout, str) else 1
 
 

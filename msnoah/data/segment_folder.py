@@ -85,7 +85,7 @@ def pair_folders(images: Path, masks: Path, ending: str = "") -> list[Pair]:
     """
     for folder in (images, masks):
         if not folder.is_dir():
-            raise DataError(f"{folder}: no such folder; expected images in {images}, masks of the same names in {masks}")
+            raise DataError(f"{folder}: no such folder; expected images in {images}, masks of these names in {masks}")
     by_stem = _by_stem(masks)
     files = image_files(images)
     if not files:

@@ -60,8 +60,8 @@ def pad(pixels: np.ndarray, size: tuple[int, int], fill) -> np.ndarray:
 def _limited_part(
     mask: np.ndarray, scaled: tuple[int, int], size: int, share: float, random: np.random.Generator,
 ) -> Part:
-    """A random part of the scaled mask, size x size or what there is of it: the first of eleven in which several classes
-    stand and none fills as much as `share`, else the last."""
+    """A random part of the scaled mask, size x size or what there is of it: the first of eleven in which several
+    classes stand and none fills as much as `share`, else the last."""
     for attempt in range(_CROP_TRIES + 1):
         height, width = (min(side, size) for side in scaled)
         top, left = (int(random.integers(side - kept + 1)) for side, kept in zip(scaled, (height, width)))

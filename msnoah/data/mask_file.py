@@ -1,7 +1,6 @@
 """Masks of classes as image files hold them: grey levels, indices of a palette, 16-bit numbers, or colours."""
 
 import struct
-import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,11 +76,9 @@ def to_labels(numbers: np.ndarray, table: np.ndarray, path: Path) -> np.ndarray:
 def _open(path: Path) -> tuple[Image.Image, int]:
     """A decoded image, and by how much its levels are spread."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
-            layout = image.tile[0][3] if image.tile else None
-            image.load()
+        image = Image.open(path)
+        layout = image.tile[0][3] if image.tile else None
+        image.load()
     except _DAMAGES as error:
         reason = getattr(error, "strerror", None) or describe_failure(error)
         raise DataError(f"{path}: cannot be read as a mask: {reason}") from error

@@ -102,10 +102,12 @@ class StemPool(nn.Cell):
 
     def __init__(self):
         super().__init__()
+        # not ops.pad: in a compiled training step its tenth call never returns (MindSpore 2.10, CPU)
+        self.pad = nn.Pad(((0, 0), (0, 0), (1, 1), (1, 1)))
         self.pool = nn.MaxPool2d(3, 2, "valid")
 
     def construct(self, x):
-        return self.pool(ops.pad(x, (1, 1, 1, 1)))
+        return self.pool(self.pad(x))
 
 
 DEPTHS = {

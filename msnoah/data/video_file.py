@@ -140,11 +140,11 @@ class VideoFile:
         return self._position == number
 
     def _grab(self, expected: int | None) -> int:
-        """Decodes one frame; returns its number, or -1 at the end and if its time says that it cannot follow."""
+        """Decodes one frame; returns its number, or -1 at the end and if its time is that of no one frame."""
         if not grab_frame(self._capture):
             return -1
         number = self._index.number(self._capture.get(cv2.CAP_PROP_POS_MSEC), expected)
-        return -1 if number is None or number < (expected or 0) else number
+        return -1 if number is None else number
 
     def _open(self) -> None:
         self.close()

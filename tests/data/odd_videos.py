@@ -1,7 +1,8 @@
 """Videos that tests make: numbered frames, and files that are broken or odd in one way each.
 
 tests/data/videos holds forms that OpenCV cannot write, of the same 48 frames, written with ffmpeg and x264: open GOPs,
-B-frames, variable frame rate (frames 21 to 35 and every fifth), an edit list (from 0.7 s on), deep and grey pixels.
+B-frames, variable frame rate and dropped frames (21 to 35 and every fifth are left), an edit list (from 0.7 s on), deep
+and grey pixels, a change of size, and one frame for each codec.
 """
 
 import os

@@ -25,6 +25,7 @@ SOUND = {
     "variable_rate.mp4": VARIABLE,
     "variable_rate.mkv": VARIABLE,
     "packed_b_frames.avi": range(48),
+    "dropped.avi": VARIABLE,
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from msnoah.config import DataConfig, RunConfig
 from msnoah.data.sources import open_source
-from msnoah.data.views import open_views
+from msnoah.data.views import SkippedSample, Views, open_views
 from msnoah.errors import DataError
 
 
@@ -20,13 +20,28 @@ def sample_pixels(config: RunConfig, count: int) -> tuple[np.ndarray, str]:
         source = open_source(data, "val")
         views = open_views(source, data, "val")
         chosen = np.linspace(0, len(source) - 1, count).astype(int)
-        origin = "val clips" if data.clip else "val images"
-        return np.stack([views.evaluation(int(index))[0] for index in chosen]), origin
+        samples = _read(views, chosen.tolist(), skips=data.corrupt == "skip")
+        return samples[np.arange(count) % len(samples)], "val clips" if data.clip else "val images"
     except DataError as error:
         print(f"verifying on seeded noise, since there is no val split here: {error}", file=sys.stderr)
     frames = (data.clip.frames,) if data.clip else ()
     shape = (count, *frames, data.image_size, data.image_size, data.channels)
     return np.random.default_rng(config.seed).integers(0, 256, shape, np.uint8), "seeded noise"
+
+
+def _read(views: Views, chosen: list[int], skips: bool) -> np.ndarray:
+    """The first view of every sample that can be read; the DataError of one that cannot, unless the config skips it."""
+    samples, failure = [], None
+    for index in chosen:
+        try:
+            samples.append(views.evaluation(index)[0])
+        except DataError as error:
+            failure = error
+            if not (skips or isinstance(error, SkippedSample)):
+                raise
+    if not samples:
+        raise failure or DataError("the val split is empty")
+    return np.stack(samples)
 
 
 def _at_image_size(data: DataConfig) -> DataConfig:

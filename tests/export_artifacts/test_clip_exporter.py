@@ -8,9 +8,9 @@ from mindspore import nn
 from test_exporter import make_run
 
 from msnoah.checkpoint import load_checkpoint
-from msnoah.config import DataConfig, ExportConfig
+from msnoah.config import DataConfig, ExportConfig, RunConfig
 from msnoah.data.preprocessing import normalise
-from msnoah.errors import ConfigError, ConversionError
+from msnoah.errors import ConfigError, ConversionError, DataError
 from msnoah.export import exporter, sample_inputs
 from msnoah.export.exporter import export_run
 from msnoah.export.metadata import read_metadata
@@ -149,6 +149,27 @@ def check_form(run: RunFolder, settings, shape, layout, front) -> onnx.ModelProt
 def test_forms_that_are_none(settings, data, found):
     with pytest.raises(ConfigError, match=found):
         find_input(DataConfig(**data), ExportConfig(**settings))
+
+
+class DamagedVideos(NoisyVideos):
+    """The second and the last one cannot be read."""
+
+    def video(self, index: int) -> NoisyVideo:
+        if index in (1, 3):
+            raise DataError(f"{self.name(index)}: no video")
+        return super().video(index)
+
+
+@pytest.mark.parametrize("corrupt,origin", [("skip", "val clips"), ("fail", "seeded noise")])
+def test_samples_that_cannot_be_read_are_skipped_as_in_training(monkeypatch, capsys, corrupt, origin):
+    monkeypatch.setattr(sample_inputs, "open_source", lambda data, split: DamagedVideos())
+    config = RunConfig(model={"name": "any"}, data={**DATA, "corrupt": corrupt}, train={"epochs": 1})
+    pixels, found = sample_inputs.sample_pixels(config, 4)
+    assert found == origin and pixels.shape == (4, FRAMES, SIZE, SIZE, 3) and pixels.dtype == np.uint8
+    if origin == "val clips":
+        assert np.array_equal(pixels[:2], pixels[2:]) and not np.array_equal(pixels[0], pixels[1])
+    else:
+        assert "video 1: no video" in capsys.readouterr().err
 
 
 def first_convolution() -> onnx.ModelProto:

@@ -9,7 +9,7 @@ import numpy as np
 
 from msnoah.errors import DataError, describe_failure
 
-_OPENCV_FATAL = 1   # log level: below it are reports of files that cannot be opened. FFmpeg's own is set in msnoah/__init__.py
+_OPENCV_FATAL = 1   # log level, above files that cannot be opened; msnoah/__init__.py sets FFmpeg's own
 _TIMEOUT_MS = 30_000   # for opening and for one frame of a network stream; a file on disk needs milliseconds
 _DAMAGED_IN_A_ROW = 64   # packets, after which a stream counts as ended
 _HEAD_BYTES = 4096
@@ -21,8 +21,7 @@ def open_capture(source: str, raw: bool = False) -> cv2.VideoCapture | None:
 
     One FFmpeg thread: two cost 5 to 40 % more CPU time a frame, and the loader reads several files at once.
     """
-    if "OPENCV_LOG_LEVEL" not in os.environ:
-        cv2.setLogLevel(_OPENCV_FATAL)
+    _silence()
     options = [cv2.CAP_PROP_N_THREADS, 1,
                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, _TIMEOUT_MS,
                cv2.CAP_PROP_READ_TIMEOUT_MSEC, _TIMEOUT_MS] + [cv2.CAP_PROP_FORMAT, -1] * raw
@@ -33,13 +32,28 @@ def open_capture(source: str, raw: bool = False) -> cv2.VideoCapture | None:
     return capture
 
 
+def open_camera(number: int) -> cv2.VideoCapture | None:
+    """An open camera, 0 for the first, or None."""
+    _silence()
+    capture = cv2.VideoCapture(number)
+    return capture if capture.isOpened() else None
+
+
+def _silence() -> None:
+    if "OPENCV_LOG_LEVEL" not in os.environ:   # a user's own setting wins
+        cv2.setLogLevel(_OPENCV_FATAL)
+
+
 def check_video_file(path: Path) -> None:
     """Refuses what OpenCV would hang on, or could not explain.
 
     Raises:
-        DataError: nothing there, no regular file, no right to read it, no bytes, or text (FFmpeg follows playlists to
-            other files and hosts).
+        DataError: nothing there, no regular file, no right to read it, no bytes, text (FFmpeg follows playlists to
+            other files and hosts), or a name that is not UTF-8 (OpenCV crashes on it).
     """
+    name = os.fsencode(path)
+    if name.decode("utf-8", "ignore").encode() != name:
+        raise DataError(f"{name!r}: its name is not in UTF-8, which OpenCV needs; rename it")
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

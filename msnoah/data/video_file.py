@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from msnoah.data.video_capture import check_video_file, codec_name, grab_frame, open_capture, retrieve_rgb
+from msnoah.data.video_capture import check_video_file, codec_name, grab_frame, open_camera, open_capture, retrieve_rgb
 from msnoah.data.video_index import LOST_AT_END, index_video, read_packets
 from msnoah.errors import DataError
 
@@ -154,7 +154,7 @@ class VideoFile:
             raise DataError(f"{self.path}: can no longer be opened; has the file changed?")
 
 
-def open_stream(source: str | int) -> Iterator[tuple[float, np.ndarray]]:
+def open_stream(source: str | Path | int) -> Iterator[tuple[float, np.ndarray]]:
     """The frames of a video file, a camera (0 is the first) or an address (rtsp://, http:// ...), one after the other.
 
     Yields:
@@ -165,8 +165,8 @@ def open_stream(source: str | int) -> Iterator[tuple[float, np.ndarray]]:
         DataError: a source that cannot be opened (at once), or that gives not a single frame (at the first one).
     """
     if isinstance(source, int):
-        name, capture = f"camera {source}", _open_camera(source)
-    elif source.startswith(_ADDRESSES):
+        name, capture = f"camera {source}", open_camera(source)
+    elif str(source).startswith(_ADDRESSES):
         name, capture = source, open_capture(source)
     else:
         read_packets(Path(source))
@@ -174,11 +174,6 @@ def open_stream(source: str | int) -> Iterator[tuple[float, np.ndarray]]:
     if capture is None:
         raise DataError(f"{name}: cannot be opened as a video")
     return _frames(capture, name, is_camera=isinstance(source, int))
-
-
-def _open_camera(number: int) -> cv2.VideoCapture | None:
-    camera = cv2.VideoCapture(number)
-    return camera if camera.isOpened() else None
 
 
 def _frames(capture: cv2.VideoCapture, name: str, is_camera: bool) -> Iterator[tuple[float, np.ndarray]]:

@@ -116,8 +116,8 @@ def _decode_times(path: Path, count: int | None = None) -> list[float]:
         while len(times) != count and grab_frame(capture):
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
         if not times:
-            raise DataError(f"{path}: none of its frames can be decoded: the file is damaged, or OpenCV lacks its codec "
-                            f"({codec_name(capture)})")
+            raise DataError(f"{path}: none of its frames can be decoded: the file is damaged, or OpenCV lacks its "
+                            f"codec ({codec_name(capture)})")
         return times
     finally:
         capture.release()

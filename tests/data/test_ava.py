@@ -133,7 +133,7 @@ class Evil:
 
 # What is wrong with proposals: (file name, content, the one line says)
 WRONG_PROPOSALS = {
-    "pickle that runs code": ("a.pkl", pickle.dumps({"film,0902": Evil()}), "names .*eval, which is not allowed.*trust it"),
+    "pickle that runs code": ("a.pkl", pickle.dumps({"film,0902": Evil()}), "names .*eval, which is not allowed"),
     "pickle cut short": ("a.pkl", pickle.dumps(ARRAYS)[:50], "not a readable pickle"),
     "pickle of objects": ("a.pkl", pickle.dumps({"film,0902": np.array([None])}, 2), "no type of plain numbers"),
     "pickle of a list": ("a.pkl", pickle.dumps([1]), "holds a list; expected a dictionary of boxes under 'film,0902'"),

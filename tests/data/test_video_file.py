@@ -144,6 +144,16 @@ def test_no_right_to_read_is_one_clear_line(sound, monkeypatch):
         VideoFile(sound / "mjpg.avi")
 
 
+def test_names_that_are_no_utf_8_or_look_like_patterns_and_protocols(sound, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("ü%03d a?.mp4", "c:d.mp4"):
+        (tmp_path / name).symlink_to(sound / "mp4v.mp4")
+        assert len(VideoFile(name)) == len(list(open_stream(Path(name)))) == 24
+    (tmp_path / os.fsdecode(b"\xff.mp4")).symlink_to(sound / "mp4v.mp4")
+    with pytest.raises(DataError, match="its name is not in UTF-8"):   # OpenCV would crash
+        VideoFile(os.fsdecode(b"\xff.mp4"))
+
+
 def test_ffmpeg_and_opencv_say_nothing_on_the_terminal(tmp_path):
     """Also where OpenCV was loaded first; of the start of a DivX file FFmpeg would report each damaged macroblock."""
     paths = [make(tmp_path / name) for name, make, _ in BROKEN.values()]
@@ -189,6 +199,7 @@ def test_a_stream_gives_each_frame_with_rising_times(sound, name):
         assert np.allclose(times, np.array(VARIABLE) / 25, atol=1e-3)   # Matroska has times in ms
 
 
-def test_a_camera_that_is_not_there_is_one_clear_line():
+def test_a_camera_that_is_not_there_is_one_clear_line(capfd):
     with pytest.raises(DataError, match="camera 99: cannot be opened as a video"):
         open_stream(99)
+    assert capfd.readouterr().err == ""

@@ -123,6 +123,7 @@ BROKEN = {
     "playlist": ("list.mp4", _write(_PLAYLIST), "text that begins with '#EXTM3U"),
     "noise": ("noise.mp4", _write(np.random.default_rng(0).bytes(5000)), "holds no video stream"),
     "audio alone": ("audio.mp4", write_tone, "holds no video stream: audio alone, or no video file"),
+    "an MP4 of audio": ("tone.mp4", _half("tone.mp4", 1), "holds no video stream: audio alone, or no video file"),
     "folder": ("folder.mp4", _folder, "is a folder, not a video file"),
     "pipe": ("pipe.mp4", _fifo, "is a pipe, not a video file"),
     "link to itself": ("link.mp4", _self_link, "cannot be read: Too many levels of symbolic links"),

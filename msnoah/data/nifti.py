@@ -40,4 +40,5 @@ def read_nifti(path: Path) -> np.ndarray:
     dtype, count = np.dtype(order + _TYPES[code]), math.prod(shape[:3])
     if not _HEADER_SIZE <= start <= len(content) - count * dtype.itemsize:
         raise DataError(f"{path}: cut short: {len(content)} bytes, but {count} voxels of {dtype} begin at {start:g}")
-    return np.frombuffer(content, dtype, count, int(start)).reshape(shape[:3], order="F")
+    voxels = np.frombuffer(content, dtype, count, int(start)).astype(dtype.newbyteorder("="), copy=False)
+    return voxels.reshape(shape[:3], order="F")

@@ -130,3 +130,8 @@ def test_a_broken_film_stops_training_that_says_fail(job, capsys):
     assert main(["train", "tiny.yaml", "--run", "stopped", "--set", "data.corrupt=fail"]) == 2
     said = capsys.readouterr().err
     assert sum(f"{name}:" in said for name in BROKEN) == 1 and "Traceback" not in said
+
+
+def test_a_detector_is_not_trained_as_a_classifier(job, capsys):
+    assert main(["train", "tiny.yaml", "--run", "boxes", "--set", "model.name=squeezetime_r50_ava"]) == 2
+    assert "model.name is squeezetime_r50_ava, but a config trains classifiers" in capsys.readouterr().err

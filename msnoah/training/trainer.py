@@ -8,7 +8,7 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter
+from mindspore import Parameter, nn
 from tqdm import tqdm
 
 from msnoah.checkpoint import save_weights
@@ -131,6 +131,7 @@ class Trainer:
         ms.set_seed(config.seed)   # the draws of the initial weights
         self.model = create_model(config.model.name, checkpoint=checkpoint, strict=config.model.strict,
                                   **config.model_arguments())
+        _require_classifier(self.model, config.model.name)
         step_inputs.prepare_drops(self.model, settings.batch_size)
         self.weights = step_inputs.weights(self.model)
         mixed_precision(self.model, settings.amp_level)
@@ -286,6 +287,12 @@ class Trainer:
                 "cpu_seconds": state.cpu_seconds, "compile_seconds": state.compile_seconds,
                 "steps_per_cpu_s": state.steps_per_cpu_second(), "skipped_steps": self.loss_scale.skipped_steps,
                 "resumed": self.resumed}
+
+
+def _require_classifier(model: nn.Cell, name: str) -> None:
+    if hasattr(model, "input_shapes"):
+        raise ConfigError(f"model.name is {name}, but a config trains classifiers of images and clips; "
+                          "docs/video.md says how to train what finds boxes or segments")
 
 
 def _say(line: str) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from msnoah.data.mask_file import IGNORE
 from msnoah.deploy.overlay import CAPITAL_HEIGHT, Letters, drawable_names
 
-IGNORE = 255   # of a label map: drawn in no colour
 EDGE_LIGHT = 0.55        # of a class's colour where it meets another one
 GROUND = (24, 24, 24)    # of a legend, RGB
 CAPITAL = 9              # pixels of a capital letter

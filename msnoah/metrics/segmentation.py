@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from msnoah.data.mask_file import IGNORE
 from msnoah.errors import DataError
 from msnoah.metrics.classification import LARGEST_CONFUSION
-
-IGNORE = 255   # the label of pixels that do not count
 
 
 class SegmentationMetrics:
@@ -46,7 +45,7 @@ class SegmentationMetrics:
     def result(self) -> dict[str, Any]:
         """miou, macc and aacc with what they are made of, as mmsegmentation counts them.
 
-        miou is the mean of per_class (intersection over union), macc that of per_class_accuracy (hits over labels), aacc
+        miou is the mean of per_class (intersection over union), macc of per_class_accuracy (hits over labels), aacc
         the share of pixels that are right. A class that is neither in the labels nor predicted has no IoU (None) and is
         left out of the mean; one that is predicted though no pixel has it counts as 0 in miou, and has no accuracy.
         `trivial` holds the three scores of predicting the most frequent class everywhere.

@@ -57,24 +57,27 @@ def make_context(root):
     write_lists(root, "ImageSets/SegmentationContext/{split}.txt", ["train", "val"], [0, 1, 59])
 
 
-# source, what makes it, labels of its masks, number of classes, first and last class, a folder that it is found by too
+# source, what makes it, labels of its masks, number of classes, first and last class, a folder that it is found by too,
+# what its splits are called
 LAYOUTS = [
-    ("ade20k", make_ade, [255, 0, 149], 150, ("wall", "flag"), "ADEChallengeData2016"),
-    ("coco_stuff", make_converted_stuff, [255, 0, 170], 171, ("person", "wood"), "."),
-    ("coco_stuff", make_stuff, [255, 0, 10, 11, 80, 170], 171, ("person", "wood"), "."),   # COCO has no number 12
-    ("pascal_context", make_context, [255, 0, 58], 59, ("aeroplane", "wood"), "VOCdevkit/VOC2010"),
+    ("ade20k", make_ade, [255, 0, 149], 150, ("wall", "flag"), "ADEChallengeData2016", ("training", "validation")),
+    ("coco_stuff", make_converted_stuff, [255, 0, 170], 171, ("person", "wood"), ".", ("train", "test")),
+    ("coco_stuff", make_stuff, [255, 0, 10, 11, 80, 170], 171, ("person", "wood"), ".", ("train", "test")),   # no 12
+    ("pascal_context", make_context, [255, 0, 58], 59, ("aeroplane", "wood"), "VOCdevkit/VOC2010",
+     ("train", "val")),
 ]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 @pytest.mark.parametrize(
-    "name, make, labels, count, ends, inner", LAYOUTS, ids=[row[1].__name__[5:] for row in LAYOUTS])
-def test_layouts(tmp_path, name, make, labels, count, ends, inner, split):
+    "name, make, labels, count, ends, inner, called", LAYOUTS, ids=[row[1].__name__[5:] for row in LAYOUTS])
+def test_layouts(tmp_path, name, make, labels, count, ends, inner, called, split):
     make(tmp_path)
     for path in (tmp_path, tmp_path / inner):
         source = open_source(DataConfig(source=name, path=str(path), segmentation={}), split)
         assert [np.unique(source.mask(index)).tolist() for index in range(len(source))] == [[label] for label in labels]
         assert len(set(source.classes)) == count and (source.classes[0], source.classes[-1]) == ends
+        assert called[split == "val"] in source.name(0).removeprefix(str(tmp_path))
         assert source.palette.shape == (count, 3) and source.image(0).shape == (2, 3, 3)
 
 

@@ -58,6 +58,11 @@ def test_what_lies_outside_is_of_the_mean_colour_and_does_not_count():
     assert np.array_equal(pixels[:64, :80], image) and np.array_equal(labels[:64, :80], mask)
 
 
+def test_the_long_side_is_jittered_too():
+    _, labels = training_pair(*blobs((64, 640)), config(long_side=100, jitter=(2, 2)), np.random.default_rng(0))
+    assert (labels[:20] != 255).all() and (labels[20:] == 255).all()   # 640 become 2 * 100, not 100 nor 2 * 640
+
+
 def test_draws_come_from_the_generator_alone():
     image, mask = blobs((150, 170))
     data = config(jitter=(0.5, 2.0), class_share=0.75, augment={"horizontal_flip": 0.5, "photometric_distortion": {}})
@@ -95,7 +100,7 @@ def test_no_class_fills_a_crop_if_another_crop_is_to_be_had():
 
     def shares(class_share):
         data = config(class_share=class_share, long_side=640)
-        crops = [training_pair(image, mask, data, np.random.default_rng(seed))[1] for seed in range(300)]
+        crops = [training_pair(image, mask, data, np.random.default_rng(seed))[1] for seed in range(1000)]
         counts = np.stack([np.bincount(crop.ravel(), minlength=256)[:255] for crop in crops])
         return counts.max(1) / np.maximum(counts.sum(1), 1)
 
@@ -103,7 +108,7 @@ def test_no_class_fills_a_crop_if_another_crop_is_to_be_had():
     for class_share, expected in ((1.0, 0.054), (0.75, 0.456)):
         found = shares(class_share)
         varied = ((found > 0) & (found < 0.75)).mean()
-        assert abs(varied - expected) < 4 * (expected * (1 - expected) / 300) ** 0.5   # four standard deviations
+        assert abs(varied - expected) < 4 * (expected * (1 - expected) / 1000) ** 0.5   # four standard deviations
 
 
 @pytest.mark.parametrize("size, short, long, expected", [

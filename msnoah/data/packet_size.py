@@ -1,10 +1,12 @@
-"""Frame sizes read off compressed key frames: OpenCV makes garbage of a frame that has not the size of the first."""
+"""What the heads of compressed frames say: their size, since OpenCV makes garbage of others than the first one's, and
+whether they are shown."""
 
 from collections.abc import Callable, Iterator
 
 _H264_WITH_CHROMA = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}   # profiles
 _JPEG_SIZES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
+WITH_HIDDEN_FRAMES = {"VP80"}   # codecs that give these packets of their own
 Size = tuple[int, int]
 
 
@@ -23,6 +25,11 @@ def frame_size(codec: str, packet: bytes) -> Size | None:
         return read(packet) if read else None
     except (IndexError, EOFError):
         return None   # damaged, which the decoder is to say
+
+
+def is_hidden(packet: bytes) -> bool:
+    """Whether a packet of VP8 holds a frame that others refer to but that is never shown (RFC 6386, 9.1)."""
+    return bool(packet) and not packet[0] & 16
 
 
 class _Bits:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import cv2
@@ -72,7 +73,8 @@ def check_video_file(path: Path) -> None:
 
 def grab_frame(capture: cv2.VideoCapture) -> bool:
     """Decodes the next frame that can be; False at the end. OpenCV says the same of the end and of a damaged packet."""
-    return any(capture.grab() for _ in range(_DAMAGED_IN_A_ROW))
+    end = time.monotonic() + _TIMEOUT_MS / 1000   # a stalled network stream takes its whole time-out for each
+    return any(capture.grab() for _ in range(_DAMAGED_IN_A_ROW) if time.monotonic() < end)
 
 
 def retrieve_rgb(capture: cv2.VideoCapture, name: str) -> np.ndarray:

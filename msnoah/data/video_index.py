@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from msnoah.data.packet_size import frame_size
+from msnoah.data.packet_size import WITH_HIDDEN_FRAMES, frame_size, is_hidden
 from msnoah.data.video_capture import check_video_file, codec_name, grab_frame, open_capture
 from msnoah.data.video_container import check_whole
 from msnoah.errors import DataError
@@ -82,10 +82,13 @@ def read_packets(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
         raise DataError(f"{path}: holds no video stream: audio alone, or no video file (it begins with {head!r})")
     times, keys, sizes = [], [], []
     try:
+        codec = codec_name(capture)
         while capture.grab():
             if capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME):
                 keys.append(len(times))
-                sizes.append(_packet_size(capture))
+                sizes.append(frame_size(codec, _packet_head(capture)))
+            if codec in WITH_HIDDEN_FRAMES and is_hidden(_packet_head(capture)):
+                continue
             times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         _check_sizes(path, [size for size in sizes if size])
@@ -95,9 +98,9 @@ def read_packets(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
         capture.release()
 
 
-def _packet_size(capture: cv2.VideoCapture) -> tuple[int, int] | None:
+def _packet_head(capture: cv2.VideoCapture) -> bytes:
     read, packet = capture.retrieve()
-    return frame_size(codec_name(capture), packet.reshape(-1)[:_HEAD_BYTES].tobytes()) if read else None
+    return packet.reshape(-1)[:_HEAD_BYTES].tobytes() if read else b""
 
 
 def _check_sizes(path: Path, sizes: list[tuple[int, int]]) -> None:

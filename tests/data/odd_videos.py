@@ -2,7 +2,8 @@
 
 tests/data/videos holds forms that OpenCV cannot write, of the same 48 frames, written with ffmpeg and x264: open GOPs,
 B-frames, variable frame rate and dropped frames (21 to 35 and every fifth are left), an edit list (from 0.7 s on), deep
-and grey pixels, a change of size, and one frame for each codec.
+and grey pixels, a change of size, and one frame for each codec. hidden_frames.webm shows moving noise, since VP8 needs
+something to refer to.
 """
 
 import os

@@ -2,6 +2,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from odd_videos import BROKEN, HEIGHT, VIDEOS, WIDTH, break_frame, cut, frame_numbers, turn, write_video
 
-from msnoah.data import video_file
+from msnoah.data import video_capture, video_file
 from msnoah.data.video_file import VideoFile, open_stream
 from msnoah.errors import DataError
 
@@ -78,9 +79,23 @@ def test_frames_come_in_any_order_with_repeats(sound):
     frames = video.read(np.array([40, 3, 40, 47, 0]))
     assert frames.shape == (5, HEIGHT, WIDTH, 3) and frames.dtype == np.uint8
     assert frame_numbers(frames) == [40, 3, 40, 47, 0]
-    assert frame_numbers(video.read([0])) == [0] and video.read([]).shape == (0, HEIGHT, WIDTH, 3)
+    assert frame_numbers(video.read([0])) == frame_numbers(video.read([0])) == [0]
+    assert video.read([]).shape == (0, HEIGHT, WIDTH, 3)
     red = frames[1, 10:14, 8:12].reshape(-1, 3).mean(0)   # the square of frame 3 begins at column 6
     assert red[0] > 200 and red[1:].max() < 60
+
+
+def test_a_stream_that_stalls_ends_after_one_time_out(monkeypatch):
+    class Stalled:
+        grabs = 0
+
+        def grab(self):
+            self.grabs += 1
+            monkeypatch.setattr(video_capture.time, "monotonic", lambda now=time.monotonic(): now + 31 * self.grabs)
+            return False
+
+    stalled = Stalled()
+    assert not video_capture.grab_frame(stalled) and stalled.grabs == 1
 
 
 @pytest.mark.parametrize("numbers", [[-1], [48], [0, 10**9]])

@@ -4,6 +4,7 @@ from odd_videos import VIDEOS, write_video
 
 from msnoah.data.packet_size import frame_size
 from msnoah.data.video_capture import codec_name, open_capture
+from msnoah.data.video_index import read_packets
 
 # Files, and the size that their first packet states: interlaced H.264 is padded to pairs of 16 lines.
 SIZES = {
@@ -40,3 +41,10 @@ def test_cut_and_foreign_packets_state_no_size(name):
     codec, packet, _ = first_packet(VIDEOS / name)
     assert {frame_size(codec, packet[:end]) for end in range(60)} <= {None, SIZES[name]}
     assert frame_size(codec, packet[:3]) is frame_size(codec, bytes(60)) is frame_size("none", packet) is None
+
+
+def test_hidden_frames_are_not_counted():
+    capture = open_capture(str(VIDEOS / "hidden_frames.webm"), raw=True)
+    packets = sum(iter(capture.grab, False))
+    times, keys, _ = read_packets(VIDEOS / "hidden_frames.webm")
+    assert packets == 64 and len(times) == 60 and keys[0] == 0

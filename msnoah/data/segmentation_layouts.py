@@ -1,5 +1,6 @@
 """ADE20K, COCO-Stuff and Pascal Context as they are published, or as mmsegmentation's tools lay them out."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ _STUFF_SPLITS = {"train": "train", "val": "test"}
 _CONVERTED_ENDING = "_labelTrainIds"
 _UNUSED_STUFF = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)   # of COCO's numbers 1 to 182
 _STUFF_TOTAL = 182
+_DAMAGES = (OSError, ValueError, TypeError, IndexError, MemoryError, OverflowError, NotImplementedError)   # SciPy's words
 
 
 def open_ade20k(data: DataConfig, split: str) -> SegmentFolder:
@@ -73,7 +75,7 @@ def read_matlab_mask(path: Path) -> np.ndarray:
         mask = loadmat(path, variable_names=["S"])["S"]
     except KeyError as error:
         raise DataError(f"{path}: holds no variable S, in which COCO-Stuff has its mask") from error
-    except (MatReadError, OSError, ValueError, TypeError, NotImplementedError) as error:
+    except (MatReadError, zlib.error, *_DAMAGES) as error:
         raise DataError(f"{path}: cannot be read as a MATLAB file: {describe_failure(error)}") from error
     if mask.ndim != 2 or mask.dtype.kind not in "ui":
         raise DataError(f"{path}: S is {'x'.join(map(str, mask.shape))} of {mask.dtype}; expected a map of integers")

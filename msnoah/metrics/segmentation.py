@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from msnoah.data.mask_file import IGNORE
 from msnoah.errors import DataError
 from msnoah.metrics.classification import LARGEST_CONFUSION
+
+IGNORE = 255   # the label of pixels that do not count
 
 
 class SegmentationMetrics:

@@ -123,6 +123,12 @@ def test_faults_of_matlab_masks_are_named(tmp_path):
         path.write_bytes(content[:keep])
         with pytest.raises(DataError, match="x.mat: cannot be read as a MATLAB file"):
             read_matlab_mask(path)
+    savemat(path, {"S": np.arange(400, dtype=np.uint16).reshape(20, 20)}, do_compression=True)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="x.mat: cannot be read as a MATLAB file"):
+        read_matlab_mask(path)
     savemat(path, {"T": np.zeros((2, 2))})
     with pytest.raises(DataError, match="x.mat: holds no variable S"):
         read_matlab_mask(path)

@@ -1,15 +1,17 @@
-# Two commands set everything up on a machine with make and Python 3.10-3.12: `make demo` and `make test`.
+# Three commands set everything up on a machine with make and Python 3.10-3.12: `make demo`, `make demo-video`, `make test`.
 VENV ?= .venv
-RUN ?= runs/demo
+RUN ?= runs/$@
 CANDIDATES = python3.12 python3.11 python3.10 python3
 PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c 'import sys, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' >/dev/null 2>&1 && echo $(p))))
 MSNOAH = $(VENV)/bin/msnoah
 
-.PHONY: demo test clean
+.PHONY: demo demo-video test clean
 
-demo: $(VENV)/.installed-demo
+demo: CONFIG = configs/digits_slab_deit.yaml
+demo-video: CONFIG = configs/squeezetime/camera_motion.yaml
+demo demo-video: $(VENV)/.installed-demo
 	rm -rf $(RUN)
-	$(MSNOAH) train configs/digits_slab_deit.yaml --run $(RUN)
+	$(MSNOAH) train $(CONFIG) --run $(RUN)
 	$(MSNOAH) eval $(RUN)
 	$(MSNOAH) export $(RUN)
 	$(MSNOAH) profile $(RUN)

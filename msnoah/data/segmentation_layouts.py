@@ -17,7 +17,7 @@ _STUFF_SPLITS = {"train": "train", "val": "test"}
 _CONVERTED_ENDING = "_labelTrainIds"
 _UNUSED_STUFF = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)   # of COCO's numbers 1 to 182
 _STUFF_TOTAL = 182
-_DAMAGES = (OSError, ValueError, TypeError, IndexError, MemoryError, OverflowError, NotImplementedError)   # SciPy's words
+_DAMAGES = (OSError, ValueError, TypeError, IndexError, MemoryError, OverflowError, NotImplementedError)
 
 
 def open_ade20k(data: DataConfig, split: str) -> SegmentFolder:

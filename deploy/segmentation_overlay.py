@@ -51,12 +51,13 @@ def draw_legend(label_map: np.ndarray, palette: np.ndarray, classes: Sequence[st
     return legend
 
 
-def draw_beside(picture: np.ndarray, legend: np.ndarray) -> np.ndarray:
-    """A picture with its legend on the right, both from the top: (max height, both widths, 3) uint8."""
-    height = max(len(picture), len(legend))
-    parts = [np.pad(part, ((0, height - len(part)), (0, 0), (0, 0))) for part in (picture, legend)]
-    parts[1][len(legend):] = GROUND
-    return np.concatenate(parts, axis=1)
+def draw_beside(*pictures: np.ndarray) -> np.ndarray:
+    """Pictures, such as an image, its overlay and a legend, in one row: (greatest height, all widths, 3) uint8."""
+    heights, widths = zip(*(picture.shape[:2] for picture in pictures))
+    row = np.full((max(heights), sum(widths), 3), GROUND, np.uint8)
+    for picture, right in zip(pictures, np.cumsum(widths)):
+        row[:len(picture), right - picture.shape[1]:right] = picture
+    return row
 
 
 def _edges(label_map: np.ndarray) -> np.ndarray:

@@ -124,7 +124,7 @@ class SegmentationConfig(Section):
     long_side: Count = 2048                             # ... unless its long side would exceed this
     jitter: Range = (0.5, 2.0)                          # of the scale that training draws
     class_share: Annotated[float, Field(gt=0, le=1)] = 0.75   # of a crop that one class may fill; ten tries, then any
-    reduce_zero_label: bool = False                     # of mask_folder: 0 does not count, 1 is the first class
+    reduce_zero_label: bool = False                     # 0 of a mask does not count, 1 is the first class
     # of masks that are colours, one for each class, and to draw with; with reduce_zero_label the first does not count
     palette: Annotated[list[tuple[Byte, Byte, Byte]], Field(min_length=1)] | None = None
     val: SegmentationViewConfig = SegmentationViewConfig()
@@ -178,6 +178,9 @@ class DataConfig(Section):
         if self.segmentation is None:
             raise ValueError(f"segmentation is missing; {self.source} gives images with masks; say how they are cut, "
                              "as in segmentation: {short_side: 512}")
+        own = next((key for key in ("reduce_zero_label", "palette") if getattr(self.segmentation, key)), None)
+        if own and self.source != "mask_folder":
+            raise ValueError(f"segmentation.{own} belongs to mask_folder; {self.source} knows its own masks")
         _check_masks(self.augment, self.segmentation, self.image_size)
         return self
 

@@ -92,11 +92,14 @@ REFUSALS = [
     ({"augment": {"crop": "random_resized"}}, "augment.crop is not for images with masks"),
     ({"segmentation": {"val": {"stride": 65}}}, "val.stride is 65, with gaps between windows of 64: make it 64"),
     ({"segmentation": {"jitter": (2, 0.5)}}, "goes from 2 to 0.5; write the smaller one first"),
-    ({"segmentation": {"palette": [[0, 1, 2], [3, 4, 5], [0, 1, 2]]}}, r"palette gives \[0, 1, 2\] to two classes"),
+    ({"source": "mask_folder", "segmentation": {"palette": [[0, 1, 2], [3, 4, 5], [0, 1, 2]]}},
+     r"palette gives \[0, 1, 2\] to two classes"),
     ({"segmentation": {"palette": [[0, 1, 256]]}}, "less than or equal to 255"),
     ({"source": "digits"}, "segmentation belongs to sources of images with masks"),
     ({"source": "digits", "segmentation": None, "augment": {"photometric_distortion": {}}},
      "augment.photometric_distortion belongs to sources of images with masks"),
+    ({"segmentation": {"reduce_zero_label": True}}, "reduce_zero_label belongs to mask_folder; mni152 knows its own"),
+    ({"source": "ade20k", "segmentation": {"palette": [[0, 0, 0]]}}, "segmentation.palette belongs to mask_folder"),
     ({"clip": {}}, "clip belongs to video sources"),
 ]
 

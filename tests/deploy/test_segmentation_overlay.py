@@ -34,6 +34,12 @@ def test_grey_images_are_drawn_in_colour():
     assert np.array_equal(draw_overlay(IMAGE[..., :1], HALVES, PALETTE), draw_overlay(IMAGE, HALVES, PALETTE))
 
 
+def test_pictures_stand_side_by_side():
+    row = draw_beside(IMAGE, IMAGE[:2, :3, :1], np.full((9, 1, 3), 7, np.uint8))
+    assert row.shape == (9, 12, 3) and (row[:6, :8] == 100).all() and (row[6:, :8] == GROUND).all()
+    assert (row[:2, 8:11] == 100).all() and (row[2:, 8:11] == GROUND).all() and (row[:, 11] == 7).all()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (400, 3)])
 def test_every_size_is_drawn(size):
     picture = draw_overlay(np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), PALETTE)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from msnoah.data.image_windows import Axis, Plan
+from msnoah.errors import ConfigError
 
 _BLOCK = 64   # pixels a side: 2.4 MB for 150 classes
 
@@ -37,6 +38,23 @@ def join_probabilities(logits: np.ndarray, plan: Plan) -> np.ndarray:
     return probabilities
 
 
+def join_labels(labels: np.ndarray, plan: Plan) -> np.ndarray:
+    """(n, h, w) labels of a plan's windows -> (H, W), for a model that gives label maps itself: each pixel has the label
+    of the nearest place in the window whose centre is nearest.
+
+    Raises:
+        ConfigError: several scales or a mirror image, whose labels cannot be averaged.
+    """
+    look, *others = plan
+    if others:
+        raise ConfigError(f"label maps of {len(plan)} scales and mirror images cannot be averaged; the model must give "
+                          "logits, or the view have one scale and no flip")
+    grid = len(look.rows.starts), len(look.columns.starts)
+    _, height, width = labels.shape
+    mosaic = labels.reshape(*grid, height, width).swapaxes(1, 2).reshape(grid[0] * height, grid[1] * width)
+    return mosaic[_places(look.rows, height)[:, None], _places(look.columns, width)]
+
+
 def resize_rows(values: np.ndarray, length: int) -> np.ndarray:
     """(N, M) -> (length, M), bilinear with half-pixel centres; the outermost rows go on beyond their centres."""
     places = np.clip((np.arange(length) + 0.5) * len(values) / length - 0.5, 0, len(values) - 1)
@@ -48,6 +66,14 @@ def resize_rows(values: np.ndarray, length: int) -> np.ndarray:
 
 def _image_size(plan: Plan) -> tuple[int, int]:
     return plan[0].rows.length, plan[0].columns.length
+
+
+def _places(axis: Axis, cells: int) -> np.ndarray:
+    """The cell of a row of windows that each pixel of the image is nearest to: (axis.length,)."""
+    places = (np.arange(axis.length) + 0.5) * axis.scaled / axis.length   # of pixels' centres in the scaled image
+    starts = np.array(axis.starts)
+    owners = np.abs(places[:, None] - starts - axis.window / 2).argmin(1)
+    return owners * cells + ((places - starts[owners]) * cells / axis.window).astype(int)
 
 
 def _blocks(logits: np.ndarray, plan: Plan, as_probabilities: bool) -> Iterator[tuple[Place, np.ndarray]]:

@@ -6,8 +6,9 @@ import pytest
 
 from msnoah.config import SegmentationViewConfig
 from msnoah.data.image_windows import cut
-from msnoah.data.label_map import join, join_probabilities, resize_rows
+from msnoah.data.label_map import join, join_labels, join_probabilities, resize_rows
 from msnoah.data.resize import resize
+from msnoah.errors import ConfigError
 
 FILL = [124, 116, 104]
 WINDOW = (64, 96)
@@ -98,6 +99,33 @@ def test_joined_windows_equal_going_step_by_step(kind, size):
 def test_labels_are_those_of_the_probabilities():
     tiles, plan = cut(picture((70, 150)), WINDOW, SegmentationViewConfig(**SCALES), fill=FILL)
     assert np.array_equal(join(model(tiles), plan), join_probabilities(model(tiles), plan).argmax(0))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
+@pytest.mark.parametrize("kind", ["whole", "whole, larger", "slide", "slide, default stride"])
+def test_label_maps_of_windows_are_joined_too(kind, size):
+    """Windows that see the place of each pixel as a level, 0 to 250 along both sides, give it back."""
+    rows, columns = (np.linspace(0, 250, side) for side in size)
+    image = np.stack(np.broadcast_arrays(rows[:, None], columns, 0), 2).round().astype(np.uint8)
+    tiles, plan = cut(image, WINDOW, SegmentationViewConfig(**VIEWS[kind]), fill=[255, 255, 255])
+    for axis in range(2):
+        found = join_labels(tiles[..., axis], plan).astype(int)
+        assert found.shape == size and np.abs(found - image[..., axis]).max() <= 250 / size[axis] + 4   # a pixel, a cell
+
+
+def test_label_maps_are_those_of_the_logits_where_nothing_is_resized():
+    image = picture(WINDOW)
+    tiles, plan = cut(image, WINDOW, SegmentationViewConfig(), fill=FILL)
+    labels = model(tiles, stride=1).argmax(1).astype(np.uint8)
+    assert np.array_equal(join_labels(labels, plan), labels[0])
+    small = labels[:, ::2, ::2]
+    assert np.array_equal(join_labels(small, plan), small[0].repeat(2, 0).repeat(2, 1))
+
+
+def test_labels_cannot_be_averaged():
+    tiles, plan = cut(picture((64, 50)), WINDOW, SegmentationViewConfig(flip=True), fill=FILL)
+    with pytest.raises(ConfigError, match="label maps of 2 scales and mirror images cannot be averaged"):
+        join_labels(tiles[..., 0], plan)
 
 
 @pytest.mark.parametrize("stride", [1, 4, 32])

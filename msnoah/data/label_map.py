@@ -39,7 +39,7 @@ def join_probabilities(logits: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 def join_labels(labels: np.ndarray, plan: Plan) -> np.ndarray:
-    """(n, h, w) labels of a plan's windows -> (H, W), for a model that gives label maps itself: each pixel has the label
+    """(n, h, w) labels of a plan's windows -> (H, W), for a model that gives label maps: each pixel has the label
     of the nearest place in the window whose centre is nearest.
 
     Raises:

@@ -110,7 +110,8 @@ def test_label_maps_of_windows_are_joined_too(kind, size):
     tiles, plan = cut(image, WINDOW, SegmentationViewConfig(**VIEWS[kind]), fill=[255, 255, 255])
     for axis in range(2):
         found = join_labels(tiles[..., axis], plan).astype(int)
-        assert found.shape == size and np.abs(found - image[..., axis]).max() <= 250 / size[axis] + 4   # a pixel, a cell
+        assert found.shape == size
+        assert np.abs(found - image[..., axis]).max() <= 250 / size[axis] + 4   # a pixel; a cell
 
 
 def test_label_maps_are_those_of_the_logits_where_nothing_is_resized():

@@ -16,8 +16,9 @@ import numpy as np
 from mindspore import nn, ops
 from mindspore.common.initializer import Normal, Zero
 
+from msnoah.errors import ModelError
 from msnoah.models.efficientformer import SIZES, EfficientFormerV2Backbone, translate_timm, with_sizes
-from msnoah.nn.arguments import check_choice, check_counts, check_rate
+from msnoah.nn.arguments import check_counts, check_rate
 from msnoah.nn.average_pool import average_pool_to
 from msnoah.nn.bilinear import resize_bilinear
 from msnoah.nn.conv_norm import ConvNorm, conv, conv_with_bias
@@ -187,7 +188,8 @@ class CGRSeg(nn.Cell):
         super().__init__()
         check_counts(num_classes=num_classes, channels=channels, kernel_size=kernel_size, context_depth=context_depth)
         check_rate(dropout=dropout)
-        check_choice("kernel_size", kernel_size % 2 and kernel_size, range(1, 1000, 2))
+        if kernel_size % 2 == 0:
+            raise ModelError(f"kernel_size={kernel_size}: expected an odd number, so that strips have a middle")
         self.backbone = EfficientFormerV2Backbone(
             in_channels, image_size, embed_dims, depths, attention_depth, mlp_ratios, drop_path_rate, bias_image_size,
             bias_resize, TABLE)

@@ -13,6 +13,7 @@ from tests.goldens.cgrseg_goldens import CONTRACT, MODELS, UNREAD, cgrseg_image,
 
 GATE = 1e-5  # absolute; logits reach 2, maps 7; the authors' float32 logits are off their float64 ones by 1.9e-6
 TIES = {512: 0, 256: 1}  # pixels of another class: at 256x256 one pixel's two best logits are 5e-10 apart
+SIZES = [512, pytest.param(256, marks=pytest.mark.slow)]
 FUSED_TIES = 2  # folding rounds anew; the two best logits of 5 and 2 pixels are within float32's noise, 2e-6
 
 # What our Cell of a place leaves to its parent.
@@ -29,7 +30,7 @@ def filled(size: int) -> nn.Cell:
     return model
 
 
-@pytest.mark.parametrize("size", TIES)
+@pytest.mark.parametrize("size", SIZES)
 def test_model_computes_what_the_authors_model_does(size):
     model = filled(size)
     shapes = {cgrseg_name(name): list(parameter.shape) for name, parameter in weights(model).items()}
@@ -46,7 +47,8 @@ def test_model_computes_what_the_authors_model_does(size):
     assert count_other_pixels(logits, size) <= TIES[size]
 
 
-@pytest.mark.parametrize("size", [512, pytest.param(256, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", TIES)
 def test_fused_model_computes_the_same_without_norms(size):
     model, image = filled(size), cgrseg_image(size, size)
     fused = fuse(model)

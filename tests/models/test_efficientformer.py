@@ -60,14 +60,14 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("name", [
+    name if name.endswith("s1") else pytest.param(name, marks=pytest.mark.slow) for name in COUNTS])
 def test_sizes_are_those_published(name):
     assert count_parameters(create_model(name)) == COUNTS[name]
 
 
 @pytest.mark.parametrize("arguments", [
-    {"image_size": (32, 64)}, {"image_size": 64, "bias_image_size": 96}, {"image_size": (96, 32), "attention_depth": 0},
-    {"image_size": (64, 96), "bias_image_size": 64, "bias_resize": "grid"},
+    {"image_size": (32, 64)}, {"image_size": (96, 64), "bias_image_size": 64, "attention_depth": 0},
 ])
 def test_classifier_of_any_size_fuses_exactly(arguments):
     model = create_model("efficientformerv2_s1", num_classes=5, in_channels=2, **{**TINY, **arguments})
@@ -105,7 +105,7 @@ def checkpoint(tmp_path):
 def test_checkpoints_load_into_models_of_other_images_with_their_biases_resized(checkpoint):
     same = create_model("efficientformerv2_s1", num_classes=5, checkpoint=checkpoint, **TINY)
     larger = create_model("efficientformerv2_s1", num_classes=5, image_size=256, **TINY)
-    with pytest.raises(CheckpointError, match="3 of another shape .*attention_biases: 8x49 in the file, 8x64 in the mod"):
+    with pytest.raises(CheckpointError, match="3 of another shape .*attention_biases: 8x49 in the file, 8x64 in"):
         load_checkpoint(larger, checkpoint)
     report = load_checkpoint(larger, checkpoint, strict=False)
     assert report.adapted == TABLES and not (report.missing or report.unexpected or report.mismatched)

@@ -215,8 +215,16 @@ def _check_masks(augment: AugmentConfig, segmentation: SegmentationConfig, image
         raise ValueError(f"segmentation.palette gives {list(repeated)} to two classes; each needs a colour of its own")
 
 
+class WeightGroupConfig(Section):
+    """Weights whose names hold `contains`, as in {contains: backbone, lr: 0.1}."""
+
+    contains: str
+    lr: Positive = 1.0   # times the learning rate of all
+    decay: bool = True
+
+
 class OptimizerConfig(Section):
-    """AdamW (decoupled decay, bias correction) or SGD with momentum. Names in `no_decay` are not decayed, and 1-D weights unless `decay_1d`."""
+    """AdamW (decoupled decay, bias correction) or SGD with momentum. Names in `no_decay` are not decayed, nor 1-D weights unless `decay_1d`."""
 
     name: Literal["adamw", "sgd"] = "adamw"
     lr: Positive = 5e-4
@@ -224,7 +232,7 @@ class OptimizerConfig(Section):
     weight_decay: NotNegative = 0.05
     no_decay: list[str] = []
     decay_1d: bool = False   # decay biases and norms too
-    lr_factors: dict[str, Positive] = {}   # lr of weights whose names begin so is multiplied, as in {backbone: 0.1}
+    groups: list[WeightGroupConfig] = []   # the first that a weight belongs to counts
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: Positive = 1e-8
     momentum: Fraction = 0.9

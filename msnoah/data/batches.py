@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +28,8 @@ _REPLACEMENT_TRIES = 20
 class Batch:
     """One step's input. Samples from `count` on are padding: zeros in every field."""
 
-    images: np.ndarray  # (B * views, C, H, W) or (B * views, C, T, H, W) float32, normalised; a sample's views are neighbours
-    targets: np.ndarray  # (B, K) float32, sum to 1
+    images: np.ndarray  # (B * views, C, H, W) or (B * views, C, T, H, W) float32, normalised; views are neighbours
+    targets: np.ndarray  # (B, K) float32, sum to 1; of segmentation (B, H, W) int32 labels
     labels: np.ndarray  # (B,) int32
     count: int
     views: int = 1
@@ -37,8 +38,8 @@ class Batch:
 class BatchLoader:
     """The batches of a split, in the same bits whatever `data.workers` is and wherever an epoch is entered."""
 
-    def __init__(self, source: Source, data: DataConfig, *, batch_size: int, training: bool,
-                 seed: int = 0, mixup: MixupConfig | None = None, label_smoothing: float = 0.0, views: ViewKind = "val"):
+    def __init__(self, source: Source, data: DataConfig, *, batch_size: int, training: bool, seed: int = 0,
+                 mixup: MixupConfig | None = None, label_smoothing: float = 0.0, views: ViewKind = "val"):
         """Training shuffles, augments, mixes, smooths and drops the last short batch; evaluation does none of these.
 
         Raises:
@@ -92,36 +93,38 @@ class BatchLoader:
         size = len(self._source)
         return Streams(self._seed, epoch).at(Purpose.ORDER).permutation(size) if self._training else np.arange(size)
 
-    def _build(self, epoch: int, order: np.ndarray, skipped: list, stop: threading.Event, number: int) -> Batch | None:
+    def _build(self, epoch: int, order: np.ndarray, skipped: list, stop: threading.Event, number: int) -> Any:
         indices = order[number * self._batch_size:(number + 1) * self._batch_size]
         streams = Streams(self._seed, epoch)
-        views, labels = [], []
+        samples = []
         for index in map(int, indices):
             if stop.is_set():
                 return None
             random = streams.at(Purpose.SAMPLE, index) if self._training else None
-            read = self._read(index, random, skipped)
-            if read is not None:
-                view, read_index = read
-                views.append(view)
-                labels.append(self._source.labels[read_index])
-        images, targets = self._arrays(views, np.array(labels, np.int32))
+            sample = self._read(index, random, skipped)
+            if sample is not None:
+                samples.append(sample)
+        return self._collate(samples, indices, streams, number)
+
+    def _collate(self, samples: list[tuple[Any, int]], indices: np.ndarray, streams: Streams, number: int) -> Any:
+        """What the loader yields, of views and the indices they were read from: not `indices` where some were skipped."""
+        labels = np.array([self._source.labels[index] for _, index in samples], np.int32)
+        images, targets = self._arrays([views for views, _ in samples], labels)
         if self._training:
             targets = self._regularise(images, targets, streams, number, indices)
-        padded = np.pad(np.array(labels, np.int32), (0, self._batch_size - len(labels)))
+        padded = np.pad(labels, (0, self._batch_size - len(labels)))
         return Batch(images, targets, padded, len(labels), self._rows_per_sample)
 
     @property
     def _rows_per_sample(self) -> int:
         return 1 if self._training else self.views.count
 
-    def _read(self, index: int, random: np.random.Generator | None, skipped: list) -> tuple[np.ndarray, int] | None:
-        """A sample's views, (views, ...) uint8, and its index. With data.corrupt: skip, an unreadable sample is replaced by
+    def _read(self, index: int, random: np.random.Generator | None, skipped: list) -> tuple[Any, int] | None:
+        """A sample as its views give it, and its index. With data.corrupt: skip, an unreadable sample is replaced by
         a random other in training; evaluation leaves it out, since another one in its place would count twice."""
         for _ in range(_REPLACEMENT_TRIES):
             try:
-                views = self.views.training(index, random)[None] if self._training else self.views.evaluation(index)
-                return views, index
+                return self.views.training(index, random) if self._training else self.views.evaluation(index), index
             except DataError as error:
                 if self._data.corrupt == "fail" and not isinstance(error, SkippedSample):
                     raise
@@ -137,7 +140,8 @@ class BatchLoader:
         images = np.zeros((self._batch_size * rows, channels, *frames, height, width), np.float32)
         targets = np.zeros((self._batch_size, len(self._source.classes)), np.float32)
         if count:
-            images[:count * rows] = normalise(np.concatenate(views), self._data)   # (rows, ..., C) -> (rows, C, ...)
+            pixels = np.stack(views) if self._training else np.concatenate(views)
+            images[:count * rows] = normalise(pixels, self._data)   # (rows, ..., C) -> (rows, C, ...)
             targets[:count] = smooth_targets(labels, targets.shape[1], self._smoothing)
         return images, targets
 

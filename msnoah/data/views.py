@@ -77,10 +77,12 @@ def _size(image: np.ndarray) -> str:
 
 
 def open_views(source: Source, data: DataConfig, kind: ViewKind = "val") -> Views:
-    """The views of a source; `kind` says which of the two ViewConfigs evaluation follows, where samples are clips."""
-    if data.clip is None:
-        return ImageViews(source, data)
-    return importlib.import_module("msnoah.data.clip_views").ClipViews(source, data, kind)
+    """The views of a source; `kind` says which of the config's two ways of looking evaluation follows, if it has two."""
+    if data.segmentation is not None:
+        return importlib.import_module("msnoah.data.segmentation_views").SegmentationViews(source, data, kind)
+    if data.clip is not None:
+        return importlib.import_module("msnoah.data.clip_views").ClipViews(source, data, kind)
+    return ImageViews(source, data)
 
 
 def count_views(data: DataConfig, kind: ViewKind) -> int:

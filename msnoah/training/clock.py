@@ -54,8 +54,8 @@ class EpochClock:
         return {"seconds": round(seconds, 3), "cpu_seconds": round(cpu_seconds, 3)}
 
     def rates(self, images_per_step: int) -> dict[str, float]:
-        """images_per_s (wall), steps_per_cpu_s and data_wait (the part of the wall time that waited for data) of the steps
-        that did not compile; empty if there were none."""
+        """images_per_s (wall), steps_per_cpu_s and data_wait (the part of the wall time that waited for data) of the
+        steps that did not compile; empty if there were none."""
         if not self.timed_steps:
             return {}
         return {"images_per_s": round(self.timed_steps * images_per_step / self.step_seconds, 2),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from msnoah.config import OptimizerConfig
+from msnoah.config import OptimizerConfig, WeightGroupConfig
 from msnoah.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ class AdamW(nn.Cell):
         self.first_moments = self.parameters.clone("first_moment", init="zeros")
         self.second_moments = self.parameters.clone("second_moment", init="zeros")
         self.decayed = tuple(is_decayed(p, config) for p in parameters)
-        self.factors = tuple(lr_factor(p, config) for p in parameters)
+        self.factors = tuple(find_group(p, config).lr for p in parameters)
         self.betas = tuple(config.betas)
         self._weight_decay, self._eps = config.weight_decay, config.eps
         self._update = ops.AdamWeightDecay()
@@ -55,7 +55,7 @@ class SGD(nn.Cell):
         self.parameters = ParameterTuple(parameters)
         self.momenta = self.parameters.clone("momentum", init="zeros")
         self.decays = tuple(config.weight_decay if is_decayed(p, config) else 0.0 for p in parameters)
-        self.factors = tuple(lr_factor(p, config) for p in parameters)
+        self.factors = tuple(find_group(p, config).lr for p in parameters)
         self.momentum, self.nesterov = config.momentum, config.nesterov
 
     def step_scalars(self, lr: float, step: int) -> np.ndarray:
@@ -76,22 +76,24 @@ class SGD(nn.Cell):
 
 
 def is_decayed(parameter: Parameter, config: OptimizerConfig) -> bool:
-    """Names with a part in `no_decay` are not, nor 1-D parameters (biases, norms, alpha) unless `decay_1d`; others are."""
-    return (config.decay_1d or len(parameter.shape) > 1) and not any(part in parameter.name for part in config.no_decay)
+    """Names with a part in `no_decay` are not, nor 1-D weights (biases, norms, alpha) unless `decay_1d`; its group may
+    except a weight too."""
+    named = any(part in parameter.name for part in config.no_decay) or not find_group(parameter, config).decay
+    return (config.decay_1d or len(parameter.shape) > 1) and not named
 
 
-def lr_factor(parameter: Parameter, config: OptimizerConfig) -> float:
-    """What the learning rate of a weight is multiplied by: the longest of `lr_factors` that its name begins with, or 1."""
-    prefixes = [prefix for prefix in config.lr_factors if parameter.name.startswith(prefix)]
-    return config.lr_factors[max(prefixes, key=len)] if prefixes else 1.0
+def find_group(parameter: Parameter, config: OptimizerConfig) -> WeightGroupConfig:
+    """The first group whose text is in the weight's name; one that changes nothing if there is none."""
+    everything = WeightGroupConfig(contains="")
+    return next((group for group in config.groups if group.contains in parameter.name), everything)
 
 
 def create_optimizer(parameters: list[Parameter], config: OptimizerConfig) -> AdamW | SGD:
-    """The optimiser that the config names, over these parameters; ConfigError for an lr factor of no parameter."""
-    for prefix in config.lr_factors:
-        if not any(parameter.name.startswith(prefix) for parameter in parameters):
-            raise ConfigError(f"train.optimizer.lr_factors: no weight's name begins with '{prefix}'; they begin with "
-                              f"{', '.join(sorted({parameter.name.split('.')[0] for parameter in parameters}))}")
+    """The optimiser that the config names, over these parameters; ConfigError for a group of no weights."""
+    for group in config.groups:
+        if not any(group.contains in parameter.name for parameter in parameters):
+            starts = ", ".join(sorted({parameter.name.split(".")[0] for parameter in parameters}))
+            raise ConfigError(f"train.optimizer.groups: no weight's name holds '{group.contains}'; names begin with {starts}")
     return _OPTIMIZERS[config.name](parameters, config)
 
 

@@ -16,6 +16,8 @@ from msnoah.training.gradients import clip_factor, global_norm
 from msnoah.training.loss_scale import LossScale
 from msnoah.training.losses import soft_target_cross_entropy
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+
 
 class StepResult(NamedTuple):
     """What a step found: mean loss, norm of the gradients before clipping, whether the weights were updated."""
@@ -28,8 +30,8 @@ class StepResult(NamedTuple):
 class FusedStep:
     """Forward, backward, clipping and update of one batch in one compiled function (no accumulation, float32)."""
 
-    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig):
-        compute = ms.value_and_grad(_forward(model), None, optimizer.parameters)
+    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss: Loss):
+        compute = ms.value_and_grad(_loss_of(model, loss), None, optimizer.parameters)
         limit = train.clip_grad_norm
 
         def step(images, targets, scalars):
@@ -56,9 +58,9 @@ class AccumulatedStep:
     A step whose gradients overflow is left out: weights and moments stay, the loss scale is lowered.
     """
 
-    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss_scale: LossScale):
+    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss: Loss, loss_scale: LossScale):
         self._sums = optimizer.parameters.clone("gradient_sum", init="zeros")
-        self._accumulate = compiled(_accumulation(model, optimizer.parameters, self._sums), train.mode)
+        self._accumulate = compiled(_accumulation(_loss_of(model, loss), optimizer.parameters, self._sums), train.mode)
         self._apply = compiled(_application(optimizer, self._sums), train.mode)
         self._norm = compiled(_norm_of(self._sums), train.mode)
         self._clear = compiled(_clearing(self._sums), train.mode)
@@ -79,12 +81,13 @@ class AccumulatedStep:
 
 
 def create_step(
-    model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss_scale: LossScale
+    model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss_scale: LossScale,
+    loss: Loss = soft_target_cross_entropy,
 ) -> FusedStep | AccumulatedStep:
     """The cheaper form that the config allows; it compiles at its first call."""
     if train.accumulate == 1 and train.amp_level == "O0":
-        return FusedStep(model, optimizer, train)
-    return AccumulatedStep(model, optimizer, train, loss_scale)
+        return FusedStep(model, optimizer, train, loss)
+    return AccumulatedStep(model, optimizer, train, loss, loss_scale)
 
 
 def compiled(function: Callable, mode: str) -> Callable:
@@ -92,16 +95,24 @@ def compiled(function: Callable, mode: str) -> Callable:
     return ms.jit(function) if mode == "graph" else function
 
 
-def _forward(model: nn.Cell) -> Callable:
-    def forward(images, targets):
-        return soft_target_cross_entropy(model(images), targets)
+def forward_of(model: nn.Cell) -> Callable:
+    """The model as a function that `compiled` takes."""
+    def forward(images):
+        return model(images)
 
     return forward
 
 
-def _accumulation(model: nn.Cell, parameters: ParameterTuple, sums: ParameterTuple) -> Callable:
+def _loss_of(model: nn.Cell, loss: Loss) -> Callable:
+    def loss_of_batch(images, targets):
+        return loss(model(images), targets)
+
+    return loss_of_batch
+
+
+def _accumulation(loss_of_batch: Callable, parameters: ParameterTuple, sums: ParameterTuple) -> Callable:
     def weighted(images, targets, weight):
-        loss = soft_target_cross_entropy(model(images), targets)
+        loss = loss_of_batch(images, targets)
         return loss * weight, loss
 
     compute = ms.value_and_grad(weighted, None, parameters, has_aux=True)

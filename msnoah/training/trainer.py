@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from msnoah.checkpoint import save_weights
 from msnoah.config import RunConfig
-from msnoah.data.batches import Batch, BatchLoader
+from msnoah.data.batches import Batch
 from msnoah.data.sources import Source, open_source
 from msnoah.errors import ConfigError, TrainingError
 from msnoah.nn import step_inputs
@@ -23,13 +23,14 @@ from msnoah.training.averaging import WeightAverage
 from msnoah.training.bn_reestimation import BatchNormReestimation
 from msnoah.training.clock import EpochClock
 from msnoah.training.device import select_device
-from msnoah.training.evaluator import Evaluator, validation_loader
+from msnoah.training.evaluator import evaluation_rows, validation_loader
 from msnoah.training.interruption import Interrupted, Interruption
 from msnoah.training.last_checkpoint import SavedRun, check_same_run, find_saved_run, write_saved_run
 from msnoah.training.loss_scale import LossScale
 from msnoah.training.mixed_precision import mixed_precision
 from msnoah.training.optimizers import create_optimizer, optimizer_state
 from msnoah.training.schedules import check_schedule, learning_rate, progressive_share
+from msnoah.training.tasks import find_task
 from msnoah.training.train_step import StepResult, create_step
 from msnoah.training.training_state import TrainingState, gather, restore
 
@@ -47,7 +48,8 @@ def train(config: RunConfig, run: RunFolder, *, resume: bool = False) -> dict[st
         resume: go on from last.ckpt; a run that is finished stays as it is.
 
     Returns:
-        epochs, steps, best_top1 and best_epoch, last_top1, majority_class_rate (of the val split), seconds,
+        epochs, steps, best_top1 and best_epoch, last_top1, majority_class_rate (of the val split; best_miou, last_miou
+        and trivial_miou where pixels are labelled), seconds,
         cpu_seconds, compile_seconds, steps_per_cpu_s (data included, compilation left out), skipped_steps
         (overflows under AMP), and `resumed`: "no", "yes" or "finished already".
 
@@ -88,7 +90,7 @@ class Trainer:
                  interruption: Interruption, saved: SavedRun | None = None):
         self.config, self.settings, self.run_folder, self.interruption = config, config.train, run, interruption
         self.classes = len(train_source.classes)
-        self.state = TrainingState(majority_class_rate=float(np.bincount(val_source.labels).max() / len(val_source)))
+        self.task, self.state = find_task(config.data), TrainingState()
         self.clock = EpochClock(self.state)
         self._step, self._warm = None, None   # the compiled step, and whether it is one of pure LayerNorm
         self._open_loaders(train_source, val_source)
@@ -118,8 +120,9 @@ class Trainer:
 
     def _open_loaders(self, train_source: Source, val_source: Source) -> None:
         settings, data = self.settings, self.config.data
-        self.loader = BatchLoader(train_source, data, batch_size=settings.batch_size, training=True,
-                                  seed=self.config.seed, mixup=settings.mixup, label_smoothing=settings.label_smoothing)
+        self.loader = self.task.loader(
+            train_source, data, batch_size=settings.batch_size, training=True, seed=self.config.seed,
+            mixup=settings.mixup, label_smoothing=settings.label_smoothing)
         self.val_loader = validation_loader(val_source, self.config)
         self.steps_per_epoch = len(self.loader) // settings.accumulate
         if not self.steps_per_epoch:
@@ -138,7 +141,7 @@ class Trainer:
         self.optimizer = create_optimizer([w for w in self.weights.values() if w.requires_grad], settings.optimizer)
         self.average = WeightAverage(self.weights, settings.ema_decay, settings.mode) if settings.ema_decay else None
         self.loss_scale = LossScale(enabled=settings.amp_level != "O0")
-        self.evaluate = Evaluator(self.model, settings.mode)
+        self.evaluate = self.task.evaluator(self.model, settings.mode, evaluation_rows(config))
 
     def _train_epoch(self) -> None:
         state = self.state
@@ -180,7 +183,8 @@ class Trainer:
         if self._step is not None and warm == self._warm:
             return False
         step_inputs.set_warm(self.model, warm)
-        self._step, self._warm = create_step(self.model, self.optimizer, self.settings, self.loss_scale), warm
+        self._step = create_step(self.model, self.optimizer, self.settings, self.loss_scale, self.task.loss)
+        self._warm = warm
         return True
 
     def _draw_batches(self, batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -237,10 +241,11 @@ class Trainer:
         with self.average.applied() if self.average else nullcontext():
             batches = self.interruption.watch(self.val_loader.epoch(0))
             metrics = self.evaluate(batches, self.classes).result()
-            if metrics["top1"] > self.state.best_top1:
-                self.state.best_top1, self.state.best_epoch = metrics["top1"], number
-                save_weights(self.model, self.run_folder.best_checkpoint, {"epoch": number, "top1": metrics["top1"]})
-        return {f"val_{key}": metrics[key] for key in ("loss", "top1", "top5") if key in metrics}
+            score, self.state.trivial_score = metrics[self.task.score], self.task.trivial_score(metrics)
+            if score > self.state.best_score:
+                self.state.best_score, self.state.best_epoch = score, number
+                save_weights(self.model, self.run_folder.best_checkpoint, {"epoch": number, self.task.score: score})
+        return {f"val_{key}": metrics[key] for key in self.task.measures if key in metrics}
 
     def _close_epoch(self, record: dict[str, Any]) -> None:
         times = self.clock.stop()
@@ -279,11 +284,11 @@ class Trainer:
         return TrainingError(f"interrupted at epoch {state.epoch + 1}, step {state.step}; go on with --resume")
 
     def _final_record(self) -> dict[str, Any]:
-        state = self.state
-        last_top1 = [r["val_top1"] for r in self.run_folder.history() if "val_top1" in r][-1]
-        return {"epochs": state.epoch, "steps": state.step, "best_top1": state.best_top1,
-                "best_epoch": state.best_epoch, "last_top1": last_top1,
-                "majority_class_rate": state.majority_class_rate, "seconds": state.seconds,
+        state, score = self.state, self.task.score
+        last = [record[f"val_{score}"] for record in self.run_folder.history() if f"val_{score}" in record][-1]
+        return {"epochs": state.epoch, "steps": state.step, f"best_{score}": state.best_score,
+                "best_epoch": state.best_epoch, f"last_{score}": last,
+                "_".join(self.task.trivial): state.trivial_score, "seconds": state.seconds,
                 "cpu_seconds": state.cpu_seconds, "compile_seconds": state.compile_seconds,
                 "steps_per_cpu_s": state.steps_per_cpu_second(), "skipped_steps": self.loss_scale.skipped_steps,
                 "resumed": self.resumed}

@@ -19,9 +19,9 @@ class TrainingState:
     reestimation_epochs: int = 0    # BatchNorm passes done, their evaluation included
     averages_in_use: bool = False   # the averaged weights have become the model's own
     loss_sum: float = 0.0           # over the steps of the epoch under way
-    best_top1: float = -1.0
+    best_score: float = -1.0        # top1 or miou, as the task has it
     best_epoch: int = 0
-    majority_class_rate: float = 0.0
+    trivial_score: float = 0.0      # of a model that has learnt nothing, on the same data
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     step_cpu_seconds: float = 0.0   # of steps alone, without those that compiled

@@ -6,7 +6,7 @@ from mindspore import Tensor, ops
 from msnoah.nn import step_inputs
 from msnoah.training.averaging import WeightAverage
 from msnoah.training.bn_reestimation import BatchNormReestimation
-from msnoah.training.evaluator import Evaluator
+from msnoah.training.classification_evaluator import ClassificationEvaluator
 from test_train_step import batch, values
 
 
@@ -26,7 +26,7 @@ def test_average_follows_weights_and_statistics(small_model, mode):
 
 
 def test_a_compiled_model_computes_with_the_averages_and_then_with_its_own(small_model):
-    evaluate, data = Evaluator(small_model, "graph"), [batch(16)]
+    evaluate, data = ClassificationEvaluator(small_model, "graph"), [batch(16)]
     average = WeightAverage(step_inputs.weights(small_model), 0.5)
     first = evaluate(data, 10).result()["loss"]
     ops.assign(small_model.head.weight, small_model.head.weight * 3)
@@ -54,7 +54,7 @@ def test_reestimation_moves_statistics_alone(small_model, mode):
 def test_padding_does_not_count(small_model):
     data = batch(16)
     padded = type(data)(data.images, data.targets, data.labels, 5)
-    metrics = Evaluator(small_model, "graph")([data, padded], 10)
+    metrics = ClassificationEvaluator(small_model, "graph")([data, padded], 10)
     small_model.set_train(False)
     logits = small_model(ms.Tensor(data.images)).asnumpy()
     hits = logits.argmax(1) == data.labels

@@ -16,9 +16,12 @@ from tqdm import tqdm
 
 from msnoah.atomic_file import replacing
 from msnoah.config import DataConfig, ExportConfig, RunConfig
-from msnoah.errors import ConfigError, RunFolderError
+from msnoah.data.palette import class_colors
+from msnoah.data.sources import open_source
+from msnoah.errors import ConfigError, DataError, RunFolderError
 from msnoah.export import metadata
 from msnoah.export.cell_conversion import export_onnx
+from msnoah.export.label_check import verify_labels
 from msnoah.export.mindir import batch_free_mindir_bytes, count_primitives
 from msnoah.export.minimal_filtering import filter_minimally
 from msnoah.export.model_input import ModelInput, find_input, natural_input, squeezed_input
@@ -33,7 +36,7 @@ from msnoah.registry import create_model
 from msnoah.run_folder import RunFolder, write_json
 from msnoah.source_commit import find_commit
 
-OUTPUT = "logits"
+OUTPUT, LABELS = "logits", "labels"
 
 
 def export_run(run: RunFolder, *, checkpoint: str | Path = "best", **overrides: Any) -> dict[str, Any]:
@@ -66,6 +69,11 @@ def export_run(run: RunFolder, *, checkpoint: str | Path = "best", **overrides: 
         _step(progress, "verifying")
         pixels, origin = sample_pixels(config, max(settings.verify_batches))
         checks = _verify(model, artifacts, taken, pixels, config.data, settings)
+        if config.data.segmentation and settings.label_map:
+            from msnoah.export.label_map import as_label_map
+
+            artifacts.onnx = as_label_map(artifacts.onnx)
+            checks += _verify_labels(model, artifacts, taken, pixels, config.data, settings)
         _step(progress, "writing")
         record = _describe(config, settings, path, artifacts, taken, checks, origin)
         record["parameters"] = {"trained": count_parameters(model), "fused": artifacts.parameters}
@@ -131,17 +139,35 @@ def _verify(
     model: nn.Cell, artifacts: _Artifacts, taken: ModelInput, pixels: np.ndarray, data: DataConfig,
     settings: ExportConfig,
 ) -> list[Check]:
-    def on_normalised(predict: Predict, form: ModelInput) -> Predict:
-        return lambda inputs: predict([form.from_pixels(pixels, data) for pixels in inputs])
-
-    run_model = run_onnx(artifacts.onnx)
     predictors = {
-        "onnx": run_model if settings.embed_preprocessing else on_normalised(run_model, taken),
-        "mindir": on_normalised(run_mindir(artifacts.mindir, artifacts.mindir_batch), taken),
+        "onnx": _on_pixels(run_onnx(artifacts.onnx), taken, data, settings),
+        "mindir": _on_normalised(run_mindir(artifacts.mindir, artifacts.mindir_batch), taken, data),
     }
-    reference = on_normalised(run_cell(model), natural_input(data))
-    batches = [[pixels[:size]] for size in settings.verify_batches]
-    return verify(reference, predictors, batches, outputs=[OUTPUT], tolerance=settings.tolerance)
+    reference = _on_normalised(run_cell(model), natural_input(data), data)
+    return verify(reference, predictors, _batches(pixels, settings), outputs=[OUTPUT], tolerance=settings.tolerance)
+
+
+def _verify_labels(
+    model: nn.Cell, artifacts: _Artifacts, taken: ModelInput, pixels: np.ndarray, data: DataConfig,
+    settings: ExportConfig,
+) -> list[Check]:
+    predict = _on_pixels(run_onnx(artifacts.onnx), taken, data, settings)
+    reference = _on_normalised(run_cell(model), natural_input(data), data)
+    return verify_labels(reference, predict, _batches(pixels, settings), artifact="onnx", output=LABELS,
+                         tolerance=settings.tolerance)
+
+
+def _on_pixels(predict: Predict, taken: ModelInput, data: DataConfig, settings: ExportConfig) -> Predict:
+    """How an artifact answers uint8 pixels, which it may normalise itself."""
+    return predict if settings.embed_preprocessing else _on_normalised(predict, taken, data)
+
+
+def _on_normalised(predict: Predict, form: ModelInput, data: DataConfig) -> Predict:
+    return lambda inputs: predict([form.from_pixels(pixels, data) for pixels in inputs])
+
+
+def _batches(pixels: np.ndarray, settings: ExportConfig) -> list[list[np.ndarray]]:
+    return [[pixels[:size]] for size in settings.verify_batches]
 
 
 def _describe(
@@ -153,7 +179,7 @@ def _describe(
         "model": config.model.name, "arguments": config.model_arguments(), "checkpoint": checkpoint.name,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": find_commit(), "versions": metadata.find_versions(), "classes": list(data.classes),
-        "preprocessing": metadata.describe_preprocessing(data, taken.layout, embedded=settings.embed_preprocessing),
+        "preprocessing": metadata.describe_preprocessing(data, taken.layout, embedded=settings.embed_preprocessing, palette=_palette(data)),
         "inputs": describe_inputs(model.graph.input), "outputs": describe_inputs(model.graph.output),
         "artifacts": {
             "onnx": {"opset": model.opset_import[0].version, "operators": count_operators(model)},
@@ -168,6 +194,16 @@ def _describe(
             "checks": [check.to_record() for check in checks],
         },
     }
+
+
+def _palette(data: DataConfig) -> list[list[int]]:
+    """The colours of the data's classes; made-up ones where the data are not here, none where pixels have no label."""
+    if not data.segmentation:
+        return []
+    try:
+        return open_source(data, "val").palette.tolist()
+    except DataError:
+        return class_colors(len(data.classes)).tolist()
 
 
 def _write(run: RunFolder, artifacts: _Artifacts, record: dict[str, Any]) -> None:

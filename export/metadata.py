@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,16 @@ _PREFIX = "msnoah."
 _PACKAGES = ("mindspore", "onnx", "onnxruntime", "numpy")
 
 
-def describe_preprocessing(data: DataConfig, layout: str, *, embedded: bool) -> dict[str, Any]:
+def describe_preprocessing(
+    data: DataConfig, layout: str, *, embedded: bool, palette: Sequence[Sequence[int]] = (),
+) -> dict[str, Any]:
     """What images or clips go through on their way to the artifact.
 
     With `embedded`, scaling and normalising happen in the graph, which takes uint8 pixels with channels last; else it
     takes float32 in `layout`. Clips have the keys `frames`, `interval` (frames from one of the clip to the next),
     `short_side` (of a frame before it is cropped) and `size`, and in `clips` and `crops` how many of a video are averaged.
+    Images whose pixels are labelled have `task` "segmentation", `size`, the `view` through windows of that size (a
+    SegmentationViewConfig) and the `palette` to draw classes in.
     """
     pixels = "NTHWC" if data.clip else "NHWC"
     shared = {
@@ -29,6 +34,9 @@ def describe_preprocessing(data: DataConfig, layout: str, *, embedded: bool) -> 
         "layout": pixels if embedded else layout, "dtype": "uint8" if embedded else "float32",
         "color": "RGB" if data.channels == 3 else "grey", "interpolation": data.interpolation, "embedded": embedded,
     }
+    if data.segmentation:
+        view = data.segmentation.val.model_dump(mode="json")
+        return {"task": "segmentation", "size": data.image_size, "view": view, "palette": palette, **shared}
     if data.clip is None:
         return {"image_size": data.image_size, "crop_fraction": data.crop_fraction, **shared}
     view = data.clip.val

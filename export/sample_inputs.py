@@ -13,7 +13,7 @@ from msnoah.errors import DataError
 def sample_pixels(config: RunConfig, count: int) -> tuple[np.ndarray, str]:
     """`count` samples as evaluation sees them, uint8, and their origin: "val images", "val clips" or "seeded noise".
 
-    Images are (N, H, W, C), clips (N, T, H, W, C); of several views of a sample the first one counts.
+    Images are (N, H, W, C), clips (N, T, H, W, C); of several views or windows of a sample the first one counts.
     """
     data = _at_image_size(config.data)
     try:
@@ -34,7 +34,8 @@ def _read(views: Views, chosen: list[int], skips: bool) -> np.ndarray:
     samples, failure = [], None
     for index in chosen:
         try:
-            samples.append(views.evaluation(index)[0])
+            seen = views.evaluation(index)
+            samples.append((seen[0] if isinstance(seen, tuple) else seen)[0])   # of images with masks, their windows
         except DataError as error:
             failure = error
             if not (skips or isinstance(error, SkippedSample)):

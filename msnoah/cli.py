@@ -70,7 +70,7 @@ def export(arguments: Arguments) -> None:
     from msnoah.export.exporter import export_run
     from msnoah.run_folder import RunFolder
 
-    keys = ("opset", "embed_preprocessing", "frames_as_channels", "fast_convolutions", "tolerance")
+    keys = ("opset", "embed_preprocessing", "frames_as_channels", "fast_convolutions", "label_map", "tolerance")
     chosen = {key: getattr(arguments, key) for key in keys}
     overrides = {key: value for key, value in chosen.items() if value is not None}
     record = export_run(RunFolder.open(arguments.run), checkpoint=arguments.checkpoint, **overrides)
@@ -145,6 +145,8 @@ def _declare_export(parser: argparse.ArgumentParser) -> None:
     _declare_checkpoint(parser)
     parser.add_argument("--opset", type=int, help="ONNX opset, 17 or newer")
     parser.add_argument("--embed-preprocessing", action="store_true", default=None, help="take uint8 NHWC images, normalise in the graph")
+    parser.add_argument(
+        "--logits", action="store_false", dest="label_map", default=None, help="of a segmentation run: logits instead of labels")
     parser.add_argument("--frames-as-channels", action="store_true", default=None, help="take clips as images of channels * frames")
     parser.add_argument("--fast-convolutions", action="store_true", default=None, help="ONNX for CPUs: 3x3 convolutions of half the products")
     parser.add_argument("--tolerance", type=float, help="largest relative difference that passes (default 1e-5)")

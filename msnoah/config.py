@@ -295,6 +295,7 @@ class ExportConfig(Section):
 
     opset: Annotated[int, Field(ge=17)] = 17
     embed_preprocessing: bool = False
+    label_map: bool = True             # the ONNX of a segmentation run gives labels at full size; false: its logits
     frames_as_channels: bool = False   # clips go in as images (batch, channels * frames, H, W), for devices without 5-D tensors
     fast_convolutions: bool = False    # ONNX for CPUs: 3x3 convolutions with half of the products, weights twice as large
     verify_batches: Annotated[list[Count], Field(min_length=1)] = [1, 2, 5]

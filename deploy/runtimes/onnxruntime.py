@@ -53,6 +53,7 @@ class OnnxSession:
         self.path, self.threads = path, threads
         self.session = _open_session(path, threads)
         self.inputs = [_spec(value) for value in self.session.get_inputs()]
+        self.output_names = [value.name for value in self.session.get_outputs()]
 
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Runs once; ONNX Runtime returns when all outputs are computed."""

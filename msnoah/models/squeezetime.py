@@ -128,7 +128,8 @@ class SqueezeTimeNet(nn.Cell):
         spatial_strides: of the first block of every stage; (1, 2, 2, 1) keeps the last map large for detection.
         position_sizes: of the position maps of every stage; None is the size of the stage's map.
 
-    `out_channels` and `map_sizes` have one number a stage. Raises ModelError for sizes that do not fit together.
+    `out_channels` and `map_sizes` have one number a stage. Raises ModelError for sizes that do not fit together, and in
+    training ValueError for a single clip.
     """
 
     def __init__(
@@ -160,6 +161,8 @@ class SqueezeTimeNet(nn.Cell):
             ]))
 
     def construct(self, x):
+        if self.training and x.shape[0] == 1:   # the weights of channels are one number a clip, so without a variance
+            raise ValueError("SqueezeTime trains on batches of at least 2 clips, found 1")
         if x.ndim == 5:
             x = x.reshape(-1, x.shape[1] * x.shape[2], *x.shape[3:])    # (B, C, T, H, W) -> (B, C * T, H, W)
         x = self.maxpool(ops.relu(self.bn1(self.conv1(x))))         # (B, C * T, H, W) -> (B, C1, H / 4, W / 4)

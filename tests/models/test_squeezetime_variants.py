@@ -137,11 +137,16 @@ def test_backbone_gives_the_maps_of_all_stages_at_any_size(depth):
     assert all(relative_error(b.asnumpy(), a) <= GATE for a, b in zip(maps, fused))
 
 
-def test_clips_of_another_size_have_their_positions_resized_and_of_other_frames_are_refused():
+def test_clips_of_another_size_have_their_positions_resized_and_other_clips_are_refused():
     model = small(image_size=64)
     assert model(ms.Tensor(clips(size=32))).shape == (2, 3)
     with pytest.raises(RuntimeError, match="C_in"):
         model(ms.Tensor(clips(frames=6))).asnumpy()     # six frames of two clips are as many as four frames of three
+    model.set_train()
+    for compute in (model, ms.jit(model)):
+        with pytest.raises(ValueError, match="at least 2 clips, found 1"):
+            compute(ms.Tensor(clips(1)))
+    assert all(np.isfinite(parameter.asnumpy()).all() for parameter in weights(model).values())
 
 
 def test_initial_weights_follow_the_recipe():

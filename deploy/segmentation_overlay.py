@@ -13,6 +13,7 @@ GROUND = (24, 24, 24)    # of a legend, RGB
 CAPITAL = 9              # pixels of a capital letter
 ROW = 20                 # pixels from one entry to the next
 MOST_ENTRIES = 24        # of a legend; the rarest classes are counted in its last line
+LEGEND_HEIGHT = 600      # pixels of an image for each of which, once more, a legend is enlarged
 
 
 def draw_overlay(image: np.ndarray, label_map: np.ndarray, palette: np.ndarray, alpha: float = 0.5) -> np.ndarray:
@@ -49,6 +50,17 @@ def draw_legend(label_map: np.ndarray, palette: np.ndarray, classes: Sequence[st
     for number, row in enumerate(rows):
         _draw_entry(legend[ROW // 4 + number * ROW:][:ROW], *row)
     return legend
+
+
+def draw_labelled(image: np.ndarray, label_map: np.ndarray, palette: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """An image's overlay and, to its right, a legend as large as the image asks for, cut to its height.
+
+    Returns:
+        (H, W + a width that H alone decides, 3) uint8 RGB.
+    """
+    factor = max(1, round(len(image) / LEGEND_HEIGHT))
+    legend = cv2.resize(draw_legend(label_map, palette, classes), None, fx=factor, fy=factor)
+    return draw_beside(draw_overlay(image, label_map, palette), legend[:len(image)])
 
 
 def draw_beside(*pictures: np.ndarray) -> np.ndarray:

@@ -91,7 +91,12 @@ def image_files(folder: Path) -> list[Path]:
     """The images of a folder by their suffix, sorted, without hidden ones; none if there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if is_image(path) and not path.name.startswith("."))
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file's suffix is that of an image."""
+    return path.suffix.lower() in _SUFFIXES
 
 
 def _listed(names: list[str]) -> str:

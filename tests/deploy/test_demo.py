@@ -132,11 +132,11 @@ def test_without_mindspore_and_interrupted(tmp_path, artifact):
         "import sys; sys.modules['mindspore'] = None\n"
         "from msnoah.commands import demo\n"
         "from msnoah.cli import main\n"
-        "show, count = demo._print_window, []\n"
+        "show, count = demo._print, []\n"
         "def interrupt(*arguments):\n"
         "    show(*arguments); count.append(1)\n"
         "    if len(count) == 3: raise KeyboardInterrupt\n"
-        "demo._print_window = interrupt\n"
+        "demo._print = interrupt\n"
         f"sys.exit(main(['demo', {str(film)!r}, {str(artifact)!r}]))")
     answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert answer.returncode == 130 and "msnoah demo: interrupted" in answer.stderr and "Traceback" not in answer.stderr

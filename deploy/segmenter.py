@@ -47,13 +47,13 @@ class Segmenter:
         """Whether the artifact itself chooses the classes; else it gives logits."""
         return self._model.output == LABELS
 
-    def label_map(self, image: np.ndarray) -> np.ndarray:
+    def label_map(self, image: np.ndarray, view: SegmentationViewConfig | None = None) -> np.ndarray:
         """(H, W, 1 or 3) uint8, RGB or grey, of any size -> (H, W) uint8 labels.
 
-        The image is looked at as the metadata's view says: fitted into one window, or through windows that slide over
-        it, padded where it falls short of one.
+        The image is looked at as `view` says, or else the metadata: fitted into one window, or through windows that
+        slide over it, padded where it falls short of one.
         """
-        pixels, plan = evaluation_windows(image, self.data, self.data.segmentation.val)
+        pixels, plan = evaluation_windows(image, self.data, view or self.data.segmentation.val)
         # One window at a time: on a CPU more at once are no faster, and an image may have many.
         return self._join([self._model.run(window[None], self.data) for window in pixels], plan)
 

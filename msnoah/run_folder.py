@@ -18,7 +18,8 @@ class RunFolder:
     evaluation.json  evaluation_onnx.json                              written by eval
     model.mindir  model.onnx  export.json                              written by export
     profiles/*.json                                                    written by profile
-    demo/*.mp4                                                         written by demo
+    predictions/*.png                                                  written by eval of a segmentation artifact
+    demo/*.mp4  demo/*.png                                             written by demo
     report.html                                                        written by report
     """
 
@@ -34,6 +35,7 @@ class RunFolder:
         self.onnx_path = self.path / "model.onnx"
         self.export_path = self.path / "export.json"
         self.profiles_path = self.path / "profiles"
+        self.predictions_path = self.path / "predictions"
         self.report_path = self.path / "report.html"
 
     @property

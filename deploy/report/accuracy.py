@@ -11,14 +11,15 @@ MOST_CLASSES = 20  # of accuracy by class, the lowest
 
 
 def gather_accuracy(run: RunFolder) -> Record:
-    """The records of `msnoah eval`, MindSpore's first, arranged for the template; empty if there is none.
+    """The records of `msnoah eval`, MindSpore's first, arranged for the template; empty if there is none, or if the run
+    classifies nothing.
 
     Raises:
         RunFolderError: a record is damaged.
     """
     paths = {"MindSpore": run.evaluation_path, "ONNX Runtime": run.onnx_evaluation_path}
     records = {runtime: read_json(path) for runtime, path in paths.items() if path.is_file()}
-    if not records:
+    if not records or run.config().data.segmentation:
         return {}
     first = next(iter(records.values()))
     names = _class_names(first)

@@ -15,12 +15,13 @@ INKS = ((0.78, "high"), (0.52, "mid"), (0.0, "low"))   # shares from which a num
 Counts = Sequence[Sequence[int]]
 
 
-def confusion_chart(counts: Counts, names: Sequence[str]) -> Markup:
+def confusion_chart(counts: Counts, names: Sequence[str], *, shares: bool = False) -> Markup:
     """A heat map: rows are labels, columns predictions, a cell's shade its share of the row. Empty beyond MOST_CLASSES.
 
     Args:
         counts: (K, K), how many samples of a label got a prediction.
         names: of the K classes, escaped here.
+        shares: cells show percent of their row instead of counts.
     """
     size = len(counts)
     if not 0 < size <= MOST_CLASSES:
@@ -31,7 +32,7 @@ def confusion_chart(counts: Counts, names: Sequence[str]) -> Markup:
     width, height = left + size * cell + top, top + size * cell
     body = [_axis_name(name, left, top, cell, number) for number, name in enumerate(names)]
     for row, line in enumerate(counts):
-        body += [_cell(left + column * cell, top + row * cell, cell - 1, count, sum(line), row == column,
+        body += [_cell(left + column * cell, top + row * cell, cell - 1, count, sum(line), row == column, shares,
                        f"{names[row]} taken for {names[column]}") for column, count in enumerate(line)]
     limits = f"min-width:{0.7 * width:.0f}px;max-width:{width}px"
     return Markup(
@@ -39,14 +40,15 @@ def confusion_chart(counts: Counts, names: Sequence[str]) -> Markup:
         f'aria-label="Confusion matrix of {size} classes, rows labels, columns predictions">{"".join(body)}</svg>')
 
 
-def _cell(x: int, y: int, size: int, count: int, total: int, right: bool, hint: str) -> str:
+def _cell(x: int, y: int, size: int, count: int, total: int, right: bool, shares: bool, hint: str) -> str:
     share = count / total if total else 0.0
+    figure = round(100 * share) if shares else count
     place = f'x="{x}" y="{y}" width="{size}" height="{size}"'
-    body = f'<title>{escape(hint)}: {count} of {total}</title><rect class="ground{" right" * right}" {place}/>'
-    if count:
+    body = f'<title>{escape(hint)}: {count:,} of {total:,}</title><rect class="ground{" right" * right}" {place}/>'
+    if figure:
         ink = next(name for least, name in INKS if share >= least)
         body += f'<rect class="heat-fill" fill-opacity="{share:.3f}" {place}/>'
-        body += f'<text class="{ink}" x="{x + size / 2}" y="{y + size / 2 + 4}" text-anchor="middle">{count}</text>'
+        body += f'<text class="{ink}" x="{x + size / 2}" y="{y + size / 2 + 4}" text-anchor="middle">{figure}</text>'
     return f"<g>{body}</g>"
 
 

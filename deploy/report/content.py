@@ -10,6 +10,7 @@ from msnoah.deploy.profile import Profile
 from msnoah.deploy.report.accuracy import accuracy_tile, gather_accuracy
 from msnoah.deploy.report.charts import Series, distribution_chart, line_chart
 from msnoah.deploy.report.formats import count, duration, number, unit
+from msnoah.deploy.report.segmentation import gather_segmentation, segmentation_tile
 from msnoah.errors import ProfileError
 from msnoah.run_folder import RunFolder
 
@@ -23,6 +24,7 @@ RATES = {  # history key: what the report calls it
 CURVES: tuple[tuple[str, float, dict[str, str]], ...] = (  # title, factor, {history key: name}
     ("Loss", 1, {"train_loss": "training", "val_loss": "validation"}),
     ("Validation accuracy (%)", 100, {"val_top1": "top-1", "val_top5": "top-5"}),
+    ("Validation scores of pixels (%)", 100, {"val_miou": "mIoU", "val_macc": "mAcc", "val_aacc": "aAcc"}),
     ("Learning rate", 1, {"lr": "at the epoch's end"}),
     ("Share of LayerNorm in PRepBN (%)", 100, {"layer_norm_share": "at the epoch's end"}),
 )
@@ -36,22 +38,23 @@ def gather(run: RunFolder, profiles: list[Profile]) -> Record:
     """
     history = run.history()
     export = run.export_record() if run.export_path.is_file() else {}
-    accuracy = gather_accuracy(run)
+    accuracy, segmentation = gather_accuracy(run), gather_segmentation(run)
+    score = segmentation_tile(segmentation, history) or accuracy_tile(accuracy, history)
     config = run.config()
     return {
         "name": run.name, "model": config.model.name, "data": config.data.source,
         "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), "version": msnoah.__version__,
-        "headlines": _headlines(history, accuracy, export, profiles),
+        "headlines": _headlines(score, export, profiles),
         "curves": _curves(history), "training": _training_facts(history),
-        "accuracy": accuracy,
+        "accuracy": accuracy, "segmentation": segmentation,
         "export": export, "artifacts": _artifact_rows(run, export), "latency": _latency(profiles, export),
         "config": run.config_path.read_text(encoding="utf-8"),
     }
 
 
-def _headlines(history: list[Record], accuracy: Record, export: Record, profiles: list[Profile]) -> list[Record]:
+def _headlines(score: Record | None, export: Record, profiles: list[Profile]) -> list[Record]:
     """The tiles at the head: title, figure, and what it must be read beside."""
-    tiles = [accuracy_tile(accuracy, history), _latency_tile(profiles), _size_tile(export), _parity_tile(export)]
+    tiles = [score, _latency_tile(profiles), _size_tile(export), _parity_tile(export)]
     return [tile for tile in tiles if tile]
 
 

@@ -8,7 +8,10 @@ from msnoah.errors import ArtifactError
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Evaluates a run on its validation data; --artifact onnx does so from model.onnx alone, without MindSpore."""
+    """Evaluates a run on its validation data; --artifact onnx does so from model.onnx alone, without MindSpore.
+
+    Of a segmentation run, the artifact's predictions for some images are drawn into predictions/, for the report.
+    """
     from msnoah.run_folder import RunFolder, write_json
 
     run = RunFolder.open(arguments.run)
@@ -29,7 +32,7 @@ def declare_eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), help="default: the device of the config")
     parser.add_argument(
         "--views", choices=("val", "test"), default="val",
-        help="how clips are looked at: data.clip.val or data.clip.test (default: val)")
+        help="how clips, or images with masks, are looked at: data.clip.val, data.segmentation.val ... (default: val)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of ONNX Runtime (default 1)")
     declare_json(parser)
 

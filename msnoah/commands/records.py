@@ -16,7 +16,16 @@ def print_record(record: Any, arguments: argparse.Namespace, text: str | None = 
 
 
 def _lines(record: dict[str, Any]) -> str:
-    """One line a figure; tables inside the record, such as a confusion matrix, are left to --json."""
-    figures = {key: value for key, value in record.items() if not isinstance(value, (list, dict))}
+    """One line a figure, with those of an inner record behind its name; lists, as of a confusion matrix, are left to
+    --json."""
+    figures = {key: value for key, value in _flattened(record).items() if not isinstance(value, (list, dict))}
     texts = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in figures.items()}
     return "\n".join(f"{key}: {text}" for key, text in texts.items())
+
+
+def _flattened(record: dict[str, Any]) -> dict[str, Any]:
+    """trivial: {miou: 0.2} becomes trivial_miou: 0.2."""
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        flat |= {f"{key}_{inner}": part for inner, part in value.items()} if isinstance(value, dict) else {key: value}
+    return flat

@@ -174,7 +174,7 @@ def _find_logits(model: onnx.ModelProto, scale: int) -> tuple[onnx.ValueInfoProt
     if len(model.graph.output) != 1 or type_.elem_type != TensorProto.FLOAT or not known:
         names = ", ".join(output.name for output in model.graph.output)
         raise ConversionError(
-            f"output {names} {shape}: expected one of float32 logits (batch, classes, height, width), all but batch known")
+            f"output {names} {shape}: expected float32 logits (batch, classes, height, width) alone, sizes known")
     if scale < 1:
         raise ConversionError(f"scale={scale}: expected the pixels between two places of the logits, at least 1")
     return output, tuple(shape[1:])

@@ -11,5 +11,5 @@ def summarise_times(times_ms: Sequence[float]) -> dict[str, float] | None:
 
 
 def describe_times(what: str, times: dict[str, float] | None) -> list[str]:
-    """What `summarise_times` gives as a line; none of nothing."""
-    return [f"CPU time of a {what}: " + ", ".join(f"{q} {ms:.3g} ms" for q, ms in times.items())] if times else []
+    """What `summarise_times` gives of, say, "an image" as a line; none of nothing."""
+    return [f"CPU time of {what}: " + ", ".join(f"{q} {ms:.3g} ms" for q, ms in times.items())] if times else []

@@ -70,7 +70,7 @@ class Demo:
         record = self.summary()
         shares = ", ".join(f"{label} {share:.0%}" for label, share in record["labels"].items())
         lines = [f"{record['frames']} frames, {record['windows']} windows: {shares or 'no label'}"]
-        return lines + describe_times("window", record["cpu_ms"]) + self._footage.describe()
+        return lines + describe_times("a window", record["cpu_ms"]) + self._footage.describe()
 
     def _describe(self, window: Window) -> dict[str, Any]:
         """Smoothed label and probability, and those of the window alone."""

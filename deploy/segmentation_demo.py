@@ -63,12 +63,7 @@ class PictureDemo:
         if not self._paths:
             raise DataError(f"{source}: holds no images")
         self._targets = _name_pictures(self._paths, source, output) if output else {}
-        self.unreadable = 0
-
-    @property
-    def done(self) -> int:
-        """Images so far."""
-        return len(self._timed.times_ms)
+        self.done, self.unreadable = 0, 0   # images so far
 
     def __iter__(self) -> Iterator[Record]:
         """Labels and draws each image, and yields its record; of one in a folder that cannot be read, the error.
@@ -88,7 +83,9 @@ class PictureDemo:
                 self.unreadable += 1
                 yield {"image": str(path), "error": str(error)}
                 continue
-            yield {"image": str(path), **answer, "picture": self._draw(path, image, label_map)}
+            record = {"image": str(path), **answer, "picture": self._draw(path, image, label_map)}
+            self.done += 1
+            yield record
         if not self.done:
             raise DataError(f"{self._source}: none of its {self.unreadable} images can be read")
 
@@ -106,7 +103,7 @@ class PictureDemo:
         lost = f", {self.unreadable} more cannot be read" if self.unreadable else ""
         counts = [f"{self.done} images{lost}: {list_shares(record['shares'])}"] if len(self._paths) > 1 else []
         shown = [str(target if len(targets) == 1 else target.parent) for target in targets[:1]]
-        return counts + describe_times("image", record["cpu_ms"]) + shown
+        return counts + describe_times("an image", record["cpu_ms"]) + shown
 
     def _draw(self, path: Path, image: np.ndarray, label_map: np.ndarray) -> str | None:
         if path not in self._targets:
@@ -171,7 +168,7 @@ class FilmDemo:
         """The summary as lines."""
         record = self.summary()
         lines = [f"{self.done} frames, {record['labelled']} labelled: {list_shares(record['shares'])}"]
-        return lines + describe_times("frame", record["cpu_ms"]) + self._footage.describe()
+        return lines + describe_times("a frame", record["cpu_ms"]) + self._footage.describe()
 
 
 def class_shares(label_map: np.ndarray, classes: list[str]) -> dict[str, float]:

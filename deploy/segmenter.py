@@ -66,7 +66,7 @@ class Segmenter:
         looks = len(view.scales) * (1 + view.flip)
         if self.gives_labels and looks > 1:
             raise ArtifactError(f"{self.path}: gives labels, which cannot be averaged over {looks} scales and mirror images; "
-                                "export logits, or give the view one scale and no flip")
+                                "export with --logits, or give the view one scale and no flip")
 
     def _join(self, answers: list[np.ndarray], plan: Plan) -> np.ndarray:
         outputs = np.concatenate(answers)   # (n, S, S) labels, or (n, K, h, w) logits

@@ -125,7 +125,7 @@ class EfficientFormerV2Backbone(nn.Cell):
         super().__init__()
         check_counts(in_channels=in_channels)
         check_lengths(4, embed_dims=embed_dims, depths=depths, mlp_ratios=mlp_ratios)
-        check_counts(embed_dims=embed_dims, depths=depths)
+        check_counts(embed_dims=embed_dims, stem_dim=embed_dims[0] // 2, depths=depths)
         check_rate(drop_path_rate=drop_path_rate)
         check_choice("bias_resize", bias_resize, BIAS_RESIZES)
         if attention_depth not in range(min(depths[2:]) + 1):
@@ -223,7 +223,7 @@ class Classifier(nn.Cell):
 
 def image_sides(name: str, image_size: int | Size) -> Size:
     """(height, width) of a side or of both; ModelError unless 32, the stride of the last map, divides both."""
-    sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    sides = tuple(image_size) if isinstance(image_size, (list, tuple)) else (image_size, image_size)
     check_counts(**{name: sides})
     if len(sides) != 2 or any(side % STRIDE for side in sides):
         raise ModelError(f"{name}={image_size!r}: expected a multiple of {STRIDE}, or (height, width) of such")

@@ -2,6 +2,7 @@
 
 from mindspore import nn
 
+from msnoah.nn.arguments import check_counts
 from msnoah.nn.conv_norm import ConvSequence, conv_with_bias, fold_norms
 
 
@@ -14,6 +15,7 @@ class ConvMLP(nn.Cell):
 
     def __init__(self, dim: int, hidden_dim: int):
         super().__init__()
+        check_counts(hidden_dim=hidden_dim)
         self.fc1 = conv_with_bias(dim, hidden_dim)
         self.norm1 = nn.BatchNorm2d(hidden_dim)
         self.act = nn.GELU(approximate=False)

@@ -29,7 +29,7 @@ class MapAttention(nn.Cell):
     ):
         super().__init__()
         self.scale = key_dim ** -0.5
-        self.map_size, self.looks_up, self.table_name = map_size, True, table_name
+        self.looks_up, self.table_name = True, table_name
         setattr(self, table_name, _constant(np.zeros((HEADS, table_size[0] * table_size[1]))))
         self.lookup = BIAS_RESIZES[bias_resize](table_size, map_size, query_stride)
         values = HEADS * key_dim * 4

@@ -30,11 +30,12 @@ _LABEL_MAP = """
 label_map (float[batch, %(K)d, %(h)d, %(w)d] logits) => (%(dtype)s[batch, %(H)d, %(W)d] labels)
 <
     int64 zero = {0}, int64 one = {1}, int64[1] start = {0}, int64[1] axis_1 = {1}, int64[2] axes_1_2 = {1, 2},
-    int64 class_count = {%(K)d}, int64 image_values = {%(image_values)d}, int64 group_size = {%(G)d},
+    int64 class_count = {%(K)d}, int64 image_places = {%(image_places)d}, int64 group_size = {%(G)d},
     int64 group_rest = {%(group_rest)d}, int64[1] flat = {-1}, int64[2] by_cell = {-1, %(K)d},
     int64[3] by_image = {-1, 1, 1}, int64[2] by_place = {-1, 4}, int64[2] by_group = {-1, %(G)d},
-    int64[3] by_group_column = {-1, %(G)d, 1}, int64[4] by_group_place = {-1, %(G)d, 4, 1},
-    int64[2] by_corner = {4, -1}, int64[3] by_group_cell = {%(G)d, -1, %(S2)d}, int64[2] by_pixel = {-1, %(S2)d},
+    int64[2] by_group_one = {%(G)d, -1}, int64[3] by_group_column = {-1, %(G)d, 1},
+    int64[3] by_group_place = {-1, %(G)d, 4}, int64[3] by_group_cell = {%(G)d, -1, %(S2)d},
+    int64[3] corner_count = {4, 1, 1}, int64[2] by_corner = {4, -1}, int64[2] by_pixel = {-1, %(S2)d},
     int64[1] pixels = {%(S2)d}, int64[5] tiles = {-1, %(h1)d, %(w1)d, %(S)d, %(S)d},
     int64[3] rows = {-1, %(H1)d, %(W1)d}, int64[2] first = {%(margin)d, %(margin)d},
     int64[2] end = {%(bottom)d, %(right)d}
@@ -73,13 +74,13 @@ label_map (float[batch, %(K)d, %(h)d, %(w)d] logits) => (%(dtype)s[batch, %(H)d,
     batch_1 = Shape<start = 0, end = 1>(logits)
     batch_0 = Squeeze(batch_1)
     images = Range(zero, batch_0, one)
-    images_at = Mul(images, image_values)
+    images_at = Mul(images, image_places)
     images_column = Reshape(images_at, by_image)
     places = Add(corners, images_column)                                        # (B, N, 4)
     places_by_cell = Reshape(places, by_place)
     places_sorted = Gather(places_by_cell, order)
     places_grouped = Reshape(places_sorted, by_group_place)
-    places_scanned = Slice(places_grouped, start, groups_1)                     # (M, G, 4, 1)
+    places_scanned = Slice(places_grouped, start, groups_1)                     # (M, G, 4)
     begins_sorted = Gather(begins, order)
     begins_grouped = Reshape(begins_sorted, by_group_column)
     begins_scanned = Slice(begins_grouped, start, groups_1)                     # (M, G, 1)
@@ -88,18 +89,21 @@ label_map (float[batch, %(K)d, %(h)d, %(w)d] logits) => (%(dtype)s[batch, %(H)d,
     counts_least = Max(counts_first, one)
     counts_scanned = Slice(counts_least, start, groups_1)                       # (M)
     logits_last = Transpose<perm = [0, 2, 3, 1]>(logits)
-    values = Reshape(logits_last, flat)
+    values = Reshape(logits_last, by_cell)                                      # (B h w, K)
 
     found = Scan<num_scan_inputs = 3, body = label_group (
-        int64[%(G)d, 4, 1] place, int64[%(G)d, 1] begin, int64 count
+        int64[%(G)d, 4] place, int64[%(G)d, 1] begin, int64 count
     ) => (int64[%(G)d, %(S2)d] label) {
         steps = Range(zero, count, one)
         at = Add(begin, steps)
         at_most = Min(at, last)                                                 # (G, L), some of them the next cell's
-        class = Gather(classes, at_most)
-        place_t = Transpose<perm = [1, 0, 2]>(place)
-        index = Add(place_t, class)                                             # (4, G, L)
-        value = Gather(values, index)
+        at_flat = Reshape(at_most, flat)
+        class_flat = GatherElements(classes, at_flat)                           # Gather takes 8 times as long
+        class = Reshape(class_flat, by_group_one)
+        place_t = Transpose<perm = [1, 0]>(place)
+        all_value = Gather(values, place_t)                                     # (4, G, K)
+        corner_class = Expand(class, corner_count)
+        value = GatherElements<axis = 2>(all_value, corner_class)               # (4, G, L)
         value_by_corner = Reshape(value, by_corner)
         resized = Gemm<transA = 1>(value_by_corner, weights)                    # (G L, S S)
         resized_by_cell = Reshape(resized, by_group_cell)
@@ -186,13 +190,13 @@ def _write_label_map(classes: int, height: int, width: int, scale: int, opset: i
     graph = parser.parse_graph(_LABEL_MAP % {
         "K": classes, "h": height, "w": width, "H": scale * height, "W": scale * width, "S": scale, "S2": scale ** 2,
         "h1": height + 1, "w1": width + 1, "H1": scale * (height + 1), "W1": scale * (width + 1), "G": width + 1,
-        "group_rest": width, "image_values": classes * height * width, "margin": margin,
+        "group_rest": width, "image_places": height * width, "margin": margin,
         "bottom": margin + scale * height, "right": margin + scale * width, "dtype": dtype.name,
         "type": helper.np_dtype_to_tensor_dtype(dtype),
         "largest": "ReduceMax<axes = [1]>(lower)" if opset < _AXES_AS_INPUT else "ReduceMax(lower, axis_1)",
     })
     graph.initializer.append(numpy_helper.from_array(_weigh_corners(scale), "weights"))
-    graph.initializer.append(numpy_helper.from_array(_find_corners(height, width) * classes, "corners"))
+    graph.initializer.append(numpy_helper.from_array(_find_corners(height, width), "corners"))
     return graph
 
 

@@ -16,7 +16,12 @@ RESIZED_TYPES = (np.float32, np.float16, np.uint8, np.int8, np.int32)
 
 
 def _resize(g, x, size, mode: str, transformation: str, scales=None, **attributes):
-    """ONNX's Resize of the axes after the second, to sizes, or by scales that the positions are computed from."""
+    """ONNX's Resize of the axes after the second, to sizes, or by scales that the positions are computed from.
+
+    By scales wherever they are whole: no batch is in them, and ONNX Runtime resizes blocked layouts by scales alone.
+    """
+    if not scales and _is_multiple(size, x.shape[2:]):
+        scales = [out // rows for out, rows in zip(size, x.shape[2:], strict=True)]
     resized = x if x.dtype in RESIZED_TYPES else cast(g, x, np.dtype(np.float32))
     by = (np.array([1, 1, *scales], np.float32), None) if scales else (None, g.ints(*x.shape[:2], *size))
     y = g.op("Resize", resized, None, *by, mode=mode, coordinate_transformation_mode=transformation, **attributes)

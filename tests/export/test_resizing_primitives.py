@@ -8,6 +8,10 @@ from mindspore.ops import auto_generate as primitives
 from primitive_case import Case, case, check_case
 from primitive_cells import normal
 
+from msnoah.export import export_onnx
+from msnoah.export.onnx_summary import count_operators
+from msnoah.nn.bilinear import ResizeBilinear
+
 tokens = normal(2, 5, 8)
 image = normal(2, 4, 7, 6)
 volume = normal(1, 3, 4, 5, 6)
@@ -127,3 +131,8 @@ CASES = [
 @pytest.mark.parametrize("case_", CASES, ids=str)
 def test_primitive(case_: Case, tmp_path):
     check_case(case_, tmp_path)
+
+
+def test_whole_scales_leave_the_batch_out():
+    exported = export_onnx(ResizeBilinear((14, 12)), image[:1], dynamic=("batch",))
+    assert count_operators(exported) == {"Resize": 1}

@@ -19,7 +19,7 @@ DEFAULT_RATE, HIGHEST_RATE = 25.0, 240.0   # frames/s of a film whose source has
 
 
 class Footage:
-    """Frames in a block: `with footage: for time_s, frame in footage: ...`; however it ends, the film is whole up to there."""
+    """Frames in a block, `with footage: for time_s, frame in footage: ...`; the film is whole however it ends."""
 
     def __init__(self, source: str | int, output: Path | None = None):
         """Opens nothing yet.
@@ -38,7 +38,7 @@ class Footage:
         self._film: FilmWriter | None = None
 
     def __enter__(self) -> "Footage":
-        """Opens the source and the film; DataError for a source that cannot be read, or a film that cannot be written."""
+        """Opens source and film; DataError for a source that cannot be read, or a film that cannot be written."""
         with ExitStack() as stack:
             self._stream = stack.enter_context(closing(open_stream(self.source)))
             self.source_rate, total = _read_header(self.source)

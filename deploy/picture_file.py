@@ -21,7 +21,8 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     try:
         content = cv2.imencode(SUFFIX, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     except cv2.error as error:
-        raise DataError(f"{path}: a picture of {picture.shape[1]} x {picture.shape[0]} cannot be written: {error.err}") from error
+        size = f"{picture.shape[1]} x {picture.shape[0]}"
+        raise DataError(f"{path}: a picture of {size} cannot be written: {error.err}") from error
     with replacing(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content.tobytes())

@@ -4,14 +4,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from msnoah.config import SegmentationViewConfig
 from msnoah.data.resize import resize
 from msnoah.data.sources import SegmentationSource
 from msnoah.deploy.picture_file import SUFFIX, write_picture
-from msnoah.deploy.segmentation_overlay import draw_beside, draw_labelled, draw_overlay
+from msnoah.deploy.segmentation_overlay import draw_beside, draw_labelled, draw_overlay, resize_labels
 from msnoah.deploy.segmenter import Segmenter
 from msnoah.metrics.segmentation import IGNORE, SegmentationMetrics
 
@@ -31,18 +30,18 @@ def image_score(label_map: np.ndarray, mask: np.ndarray, classes: int) -> float 
 def choose_images(scores: dict[int, float]) -> list[tuple[str, int]]:
     """Which images are shown, of those scored by number, and as what: two worst, two median, two best, none twice."""
     ranked = sorted(scores, key=lambda number: (scores[number], number))
-    middle = (len(ranked) - EACH) // 2
-    places = {"worst": range(EACH), "median": range(middle, middle + EACH), "best": range(len(ranked) - EACH, len(ranked))}
+    last = len(ranked) - EACH
+    starts = {"worst": 0, "median": max(last // 2, 0), "best": max(last, 0)}
     chosen: dict[int, str] = {}
-    for kind, wanted in places.items():
-        for place in wanted:
-            if 0 <= place < len(ranked):
-                chosen.setdefault(ranked[place], kind)
+    for kind, start in starts.items():
+        for number in ranked[start:start + EACH]:
+            chosen.setdefault(number, kind)
     return [(kind, number) for number, kind in chosen.items()]
 
 
 def draw_predictions(
-    folder: Path, segmenter: Segmenter, source: SegmentationSource, scores: dict[int, float], view: SegmentationViewConfig,
+    folder: Path, segmenter: Segmenter, source: SegmentationSource, scores: dict[int, float],
+    view: SegmentationViewConfig,
 ) -> list[dict[str, Any]]:
     """Writes pictures of chosen images into a folder, in place of earlier ones.
 
@@ -70,6 +69,6 @@ def draw_prediction(image: np.ndarray, label_map: np.ndarray, mask: np.ndarray, 
     factor = min(1.0, LONGEST_SIDE / max(mask.shape))
     height, width = (max(1, round(side * factor)) for side in mask.shape)
     image = resize(image, height, width, "bilinear")
-    label_map, mask = (cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST) for labels in (label_map, mask))
+    label_map, mask = (resize_labels(labels, height, width) for labels in (label_map, mask))
     labelled = draw_labelled(image, label_map, segmenter.palette, segmenter.classes)
     return draw_beside(image, draw_overlay(image, mask, segmenter.palette), labelled)

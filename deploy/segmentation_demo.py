@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -14,7 +13,7 @@ from msnoah.data.views import naming_failures
 from msnoah.deploy.cpu_times import describe_times, summarise_times
 from msnoah.deploy.footage import Footage
 from msnoah.deploy.picture_file import SUFFIX, write_picture
-from msnoah.deploy.segmentation_overlay import draw_beside, draw_labelled
+from msnoah.deploy.segmentation_overlay import draw_beside, draw_labelled, resize_labels
 from msnoah.deploy.segmenter import Segmenter
 from msnoah.errors import DataError
 
@@ -91,7 +90,8 @@ class PictureDemo:
 
     def summary(self) -> Record:
         """Counts, shares of the classes, and CPU milliseconds of an image."""
-        return {"source": str(self._source), "images": self.done, "unreadable": self.unreadable, **self._timed.summary()}
+        counts = {"images": self.done, "unreadable": self.unreadable}
+        return {"source": str(self._source), **counts, **self._timed.summary()}
 
     def line(self, record: Record) -> str:
         """An image's record as a line."""
@@ -152,7 +152,7 @@ class FilmDemo:
                         label_map, answer = self._timed.label(frame)
                     yield {"time_s": round(time_s, 3), "frame": self.done, **answer}
                 if self._footage.has_film:
-                    shown = _resized(label_map, frame)
+                    shown = resize_labels(label_map, *frame.shape[:2])   # of an earlier frame, perhaps of another size
                     self._footage.write(draw_labelled(frame, shown, segmenter.palette, segmenter.classes), time_s)
 
     def summary(self) -> Record:
@@ -206,10 +206,3 @@ def _name_pictures(paths: list[Path], source: Path, output: Path) -> dict[Path, 
         raise DataError(f"{overwritten}: is one of the images themselves; give another --output")
     return targets
 
-
-def _resized(label_map: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Labels of an earlier frame for this one, whose size may be another."""
-    height, width = frame.shape[:2]
-    if label_map.shape == (height, width):
-        return label_map
-    return cv2.resize(label_map, (width, height), interpolation=cv2.INTER_NEAREST)

@@ -72,6 +72,11 @@ def draw_beside(*pictures: np.ndarray) -> np.ndarray:
     return row
 
 
+def resize_labels(label_map: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W) uint8 -> (height, width), each pixel with the label of the nearest, for drawing."""
+    return cv2.resize(label_map, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
 def _edges(label_map: np.ndarray) -> np.ndarray:
     """Where the pixel to the right or below has another label: (H, W) bool."""
     edges = np.zeros(label_map.shape, bool)

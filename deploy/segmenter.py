@@ -33,10 +33,10 @@ class Segmenter:
         self._model = ExportedModel(path, threads)
         self.path, self.classes, self.verified = self._model.path, self._model.classes, self._model.verified
         if not segments(self._model.facts):
-            raise ArtifactError(f"{self.path}: classifies whole images or clips; a segmentation run's export labels pixels")
+            raise ArtifactError(f"{self.path}: classifies whole images or clips; a segmentation run's artifact labels "
+                                "pixels")
         if self._model.output not in (LABELS, LOGITS):
-            raise ArtifactError(f"{self.path}: its output is '{self._model.output}', expected '{LABELS}' or '{LOGITS}'; "
-                                + EXPORT_ANEW)
+            raise ArtifactError(f"{self.path}: its output is '{self._model.output}', expected '{LABELS}' or '{LOGITS}'")
         self.data = self._model.preprocessing(_read_data)
         self.palette = self._read_palette()
         self.cpu_clock = self._model.cpu_clock
@@ -65,8 +65,8 @@ class Segmenter:
         """ArtifactError if the artifact cannot look at images so."""
         looks = len(view.scales) * (1 + view.flip)
         if self.gives_labels and looks > 1:
-            raise ArtifactError(f"{self.path}: gives labels, which cannot be averaged over {looks} scales and mirror images; "
-                                "export with --logits, or give the view one scale and no flip")
+            raise ArtifactError(f"{self.path}: gives labels, which cannot be averaged over {looks} scales and mirror "
+                                "images; export with --logits, or give the view one scale and no flip")
 
     def _join(self, answers: list[np.ndarray], plan: Plan) -> np.ndarray:
         outputs = np.concatenate(answers)   # (n, S, S) labels, or (n, K, h, w) logits

@@ -1,4 +1,4 @@
-"""What a report says of labelled pixels: scores by runtime beside the trivial ones, by class, and pictures of both ends."""
+"""What a report says of labelled pixels: scores by runtime beside the trivial ones, by class, and pictures."""
 
 import base64
 from typing import Any
@@ -56,7 +56,7 @@ def segmentation_tile(segmentation: Record, history: list[Record]) -> Record | N
 
 
 def _difference(first: Record, *others: Record) -> float | None:
-    """By how much mIoU of the artifact is more than MindSpore's, over the same images seen in the same way; else None."""
+    """By how much the artifact's mIoU is more than MindSpore's; None unless both saw the same images alike."""
     if not others or any(first.get(key) != others[0].get(key) for key in ("images", "pixels", "views")):
         return None
     return others[0]["miou"] - first["miou"]

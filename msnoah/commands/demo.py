@@ -14,7 +14,7 @@ SMOOTHING = 0.5
 
 
 def demo(arguments: argparse.Namespace) -> None:
-    """Shows what an ONNX artifact alone makes of a film or camera while it runs, or of images whose pixels it labels."""
+    """Shows what an ONNX artifact alone makes of a film or camera or of images, whose pixels it labels."""
     run = _open_demo(arguments)
     try:
         with closing(iter(run)) as records:
@@ -43,7 +43,7 @@ def declare_demo(parser: argparse.ArgumentParser) -> None:
         "--no-film", action="store_true", help="only print, draw neither film nor picture; a window there never is")
     parser.add_argument(
         "--stride", type=int, metavar="N",
-        help="frames from one clip to the next (default: as many as a clip has), or from one labelled frame to the next")
+        help="frames from one clip to the next (default: as many as it has), or to the next that is labelled (1)")
     parser.add_argument(
         "--smoothing", type=float, metavar="A",
         help=f"A of the probabilities shown come from the clips before, 1 - A from the new one (default {SMOOTHING})")
@@ -84,7 +84,9 @@ def _open_segmentation(artifact: Path, source: str | int, arguments: argparse.Na
         raise DataError(f"--stride is for films, but {source} is none")
     segmenter = _say_verified(Segmenter(artifact, arguments.threads))
     output = _name_output(artifact, source, arguments, is_image)
-    return PictureDemo(Path(source), segmenter, output) if is_image else FilmDemo(source, segmenter, output, arguments.stride)
+    if is_image:
+        return PictureDemo(Path(source), segmenter, output)
+    return FilmDemo(source, segmenter, output, arguments.stride)
 
 
 def _say_verified(model):
@@ -109,7 +111,9 @@ def _camera_number(text: str) -> int:
     return int(text)
 
 
-def _name_output(artifact: Path, source: str | int, arguments: argparse.Namespace, is_image: bool = False) -> Path | None:
+def _name_output(
+    artifact: Path, source: str | int, arguments: argparse.Namespace, is_image: bool = False,
+) -> Path | None:
     """The film's file, or the folder of pictures."""
     if arguments.no_film or arguments.output:
         return None if arguments.no_film else arguments.output

@@ -1,4 +1,4 @@
-"""Segmentation models as msnoah exports them, but of one layer: a pixel belongs to the class whose colour is nearest."""
+"""Segmentation models as msnoah exports them, but of one layer: a pixel's class is that of the nearest colour."""
 
 import json
 
@@ -17,7 +17,9 @@ PREPROCESSING = {
 }
 
 
-def write_segmenter(path, preprocessing=PREPROCESSING, classes=CLASSES, *, output="labels", pixels=False, colors=PALETTE):
+def write_segmenter(
+    path, preprocessing=PREPROCESSING, classes=CLASSES, *, output="labels", pixels=False, colors=PALETTE,
+):
     """2 c x - |c|^2 is largest for the nearest of the colours c: a convolution, then the argmax, or means of 8 x 8."""
     size = preprocessing["size"]
     mean, std = np.array(preprocessing.get("mean", MEAN)), np.array(preprocessing["std"])   # (C,)
@@ -38,7 +40,8 @@ def write_segmenter(path, preprocessing=PREPROCESSING, classes=CLASSES, *, outpu
         nodes.append(helper.make_node("AveragePool", ["y"], [output], kernel_shape=[STRIDE] * 2, strides=[STRIDE] * 2))
         shape = ["batch", len(colors), size // STRIDE, size // STRIDE]
         answer = helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)
-    kind, shape = (TensorProto.UINT8, [size, size, len(mean)]) if pixels else (TensorProto.FLOAT, [len(mean), size, size])
+    shape = [size, size, len(mean)] if pixels else [len(mean), size, size]
+    kind = TensorProto.UINT8 if pixels else TensorProto.FLOAT
     image = helper.make_tensor_value_info("image", kind, ["batch", *shape])
     tensors = [numpy_helper.from_array(np.asarray(values, np.float32), name) for name, values in constants.items()]
     graph = helper.make_graph(nodes, "nearest", [image], [answer], tensors)

@@ -1,4 +1,4 @@
-"""msnoah demo of a segmentation artifact: pictures of images and folders, films, and one line for what cannot be done."""
+"""msnoah demo of a segmentation artifact: pictures of images and folders, films, and one line for faults."""
 
 import json
 import subprocess
@@ -106,7 +106,8 @@ def test_unreadable_images_of_a_folder_cost_a_line_each(tmp_path, artifact, caps
 def test_images_of_a_run_folder_into_a_named_file(tmp_path, exported_run, make_export_record, capsys):
     write_segmenter(exported_run.onnx_path, output="logits")
     write_json(exported_run.export_path, make_export_record(exported_run.onnx_path))
-    code, out, _ = _demo(capsys, _save(tmp_path / "a.png", paint(LABELS)), exported_run.path, "--output", tmp_path / "b.png")
+    image = _save(tmp_path / "a.png", paint(LABELS))
+    code, out, _ = _demo(capsys, image, exported_run.path, "--output", tmp_path / "b.png")
     assert code == 0 and out.splitlines()[-1] == str(tmp_path / "b.png") and (tmp_path / "b.png").is_file()
 
 
@@ -146,7 +147,7 @@ def test_without_film_nothing_is_written(tmp_path, artifact, capsys):
     (("{dir}/bad", "{dir}/run/model.onnx"), "bad: none of its 2 images can be read"),
     (("{dir}/good", "{dir}/run/model.onnx", "--output", "{dir}/good"), "good/a.png: is one of the images themselves"),
     (("{dir}/good/a.png", "{dir}/run/model.onnx", "--output", "{dir}/good/a.png"), "a.png: is one of the images"),
-    (("{dir}/good/a.png", "{dir}/run/model.onnx", "--output", "{dir}/b.gif"), "b.gif: expected a folder, or a file that"),
+    (("{dir}/good/a.png", "{dir}/run/model.onnx", "--output", "{dir}/b.gif"), "b.gif: expected a folder, or a file"),
     (("{dir}/good/a.png", "{dir}/run/model.onnx", "--output", "{dir}/text.txt/x.png"), "x.png: cannot be written"),
     (("{dir}/good/a.png", "{dir}/run/model.onnx", "--smoothing", "0.2"), "--smoothing is for classifiers"),
     (("{dir}/good/a.png", "{dir}/run/model.onnx", "--stride", "2"), "--stride is for films"),

@@ -31,7 +31,8 @@ def test_what_the_metadata_say(segmenter):
 
 
 @pytest.mark.parametrize("pixels", [False, True])
-@pytest.mark.parametrize("preprocessing, size", [(PREPROCESSING, (32, 32)), (PREPROCESSING, (32, 20)), (SLIDE, (64, 96))])
+@pytest.mark.parametrize("preprocessing, size", [
+    (PREPROCESSING, (32, 32)), (PREPROCESSING, (32, 20)), (SLIDE, (64, 96))])
 def test_painted_labels_are_found_where_nothing_is_resized(tmp_path, preprocessing, size, pixels):
     labels = blocks(*size)
     segmenter = Segmenter(write_segmenter(tmp_path / "model.onnx", preprocessing, pixels=pixels))
@@ -75,7 +76,8 @@ def test_a_loaders_windows_give_the_same(tmp_path, pixels):
 
 def test_another_view_than_that_of_the_metadata(segmenter):
     image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
-    assert not np.array_equal(segmenter.label_map(image, SegmentationViewConfig(**SLIDE["view"])), segmenter.label_map(image))
+    slid = segmenter.label_map(image, SegmentationViewConfig(**SLIDE["view"]))
+    assert slid.shape == (70, 90) and not np.array_equal(slid, segmenter.label_map(image))
 
 
 def test_colours_are_made_up_where_there_are_none(tmp_path):
@@ -91,15 +93,15 @@ def _without(key):
     (_without("view"), {}, "its preprocessing lacks 'view'"),
     (_without("mean"), {}, "its preprocessing lacks 'mean'"),
     ({**PREPROCESSING, "view": {"mode": "tiles"}}, {}, "preprocessing of another form, val.mode"),
-    ({**PREPROCESSING, "view": {"scales": [0.5, 1]}}, {}, "gives labels, which cannot be averaged over 2 scales"),
-    ({**PREPROCESSING, "view": {"flip": True}}, {}, "gives labels, which cannot be averaged over 2 scales and mirror images"),
+    ({**PREPROCESSING, "view": {"scales": [0.5, 1]}}, {}, "gives labels, which cannot be averaged over 2"),
+    ({**PREPROCESSING, "view": {"flip": True}}, {}, "which cannot be averaged over 2 scales and mirror"),
     ({**PREPROCESSING, "palette": PALETTE[:2]}, {}, "has 3 classes, but a palette of 2"),
     ({**PREPROCESSING, "palette": [[300, 0, 0]] * 3}, {}, "preprocessing of another form, palette.0.0"),
     (PREPROCESSING, {"output": "scores"}, "its output is 'scores', expected 'labels' or 'logits'"),
 ])
 def test_metadata_that_cannot_be_followed(tmp_path, preprocessing, options, words):
     path = write_segmenter(tmp_path / "model.onnx", preprocessing, **options)
-    with pytest.raises(ArtifactError, match=f"model.onnx: {words}") as caught:
+    with pytest.raises(ArtifactError, match=f"model.onnx: .*{words}") as caught:
         Segmenter(path)
     assert "\n" not in str(caught.value)
 
@@ -110,7 +112,8 @@ def test_an_artifact_of_another_size_or_number_of_classes_than_it_says(tmp_path)
     facts = {item.key: item.value for item in model.metadata_props}
     for changes, words in [({"classes": ["a", "b"], "preprocessing": _without("palette")}, "gives 3 logits a pixel"),
                            ({"preprocessing": {**PREPROCESSING, "size": 64}}, "takes any x 3 x 32 x 32, but gets")]:
-        onnx.helper.set_model_props(model, facts | {f"msnoah.{key}": json.dumps(value) for key, value in changes.items()})
+        changed = {f"msnoah.{key}": json.dumps(value) for key, value in changes.items()}
+        onnx.helper.set_model_props(model, facts | changed)
         onnx.save(model, path)
         with pytest.raises(ArtifactError, match=words):
             Segmenter(path).label_map(np.zeros((9, 9, 3), np.uint8))

@@ -18,7 +18,7 @@ demo demo-video: $(VENV)/.installed-demo
 	$(MSNOAH) report $(RUN)
 
 test: $(VENV)/.installed-test
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --durations=15
 
 $(VENV)/.installed-%: setup.cfg pyproject.toml | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --editable '.[$*]'

@@ -22,6 +22,7 @@ from msnoah.errors import ConfigError, DataError, RunFolderError
 from msnoah.export import metadata
 from msnoah.export.cell_conversion import export_onnx
 from msnoah.export.label_check import verify_labels
+from msnoah.export.label_map import as_label_map
 from msnoah.export.mindir import batch_free_mindir_bytes, count_primitives
 from msnoah.export.minimal_filtering import filter_minimally
 from msnoah.export.model_input import ModelInput, find_input, natural_input, squeezed_input
@@ -70,8 +71,6 @@ def export_run(run: RunFolder, *, checkpoint: str | Path = "best", **overrides: 
         pixels, origin = sample_pixels(config, max(settings.verify_batches))
         checks = _verify(model, artifacts, taken, pixels, config.data, settings)
         if config.data.segmentation and settings.label_map:
-            from msnoah.export.label_map import as_label_map
-
             artifacts.onnx = as_label_map(artifacts.onnx)
             checks += _verify_labels(model, artifacts, taken, pixels, config.data, settings)
         _step(progress, "writing")

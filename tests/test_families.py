@@ -44,7 +44,8 @@ def check(name: str, batches: tuple[int, ...], **sizes) -> float:
     return max(errors)
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(
+    "name", [name if name.startswith("slab") else pytest.param(name, marks=pytest.mark.slow) for name in TINY])
 def test_tiny_model_of_each_family(name):
     check(name, BATCHES, **TINY[name])
 

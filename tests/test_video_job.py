@@ -132,6 +132,11 @@ def test_a_broken_film_stops_training_that_says_fail(job, capsys):
     assert sum(f"{name}:" in said for name in BROKEN) == 1 and "Traceback" not in said
 
 
+def test_a_batch_of_one_clip_is_refused(job, capsys):
+    assert main(["train", "tiny.yaml", "--run", "single", "--set", "train.batch_size=1"]) == 2
+    assert "train.batch_size is 1, but SqueezeTime has norms of one number a sample" in capsys.readouterr().err
+
+
 def test_a_detector_is_not_trained_as_a_classifier(job, capsys):
     assert main(["train", "tiny.yaml", "--run", "boxes", "--set", "model.name=squeezetime_r50_ava"]) == 2
     assert "model.name is squeezetime_r50_ava, but a config trains classifiers" in capsys.readouterr().err

@@ -236,6 +236,8 @@ class SqueezeTime(nn.Cell):
     for sizes that do not fit together.
     """
 
+    smallest_batch = 2   # that trains: the weights of channels are one number a clip
+
     def __init__(
         self, num_classes: int = 400, in_channels: int = 3, num_frames: int = 16, image_size: int = 224,
         depth: int = 50, base_width: int = 64, spatial_strides: tuple[int, ...] = (1, 2, 2, 2),

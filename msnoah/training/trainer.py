@@ -135,6 +135,7 @@ class Trainer:
         self.model = create_model(config.model.name, checkpoint=checkpoint, strict=config.model.strict,
                                   **config.model_arguments())
         _require_classifier(self.model, config.model.name)
+        _require_batch(self.model, settings.batch_size)
         step_inputs.prepare_drops(self.model, settings.batch_size)
         self.weights = step_inputs.weights(self.model)
         mixed_precision(self.model, settings.amp_level)
@@ -298,6 +299,13 @@ def _require_classifier(model: nn.Cell, name: str) -> None:
     if hasattr(model, "input_shapes"):
         raise ConfigError(f"model.name is {name}, but a config trains classifiers of images and clips; "
                           "docs/video.md says how to train what finds boxes or segments")
+
+
+def _require_batch(model: nn.Cell, batch_size: int) -> None:
+    smallest = getattr(model, "smallest_batch", 1)
+    if batch_size < smallest:
+        raise ConfigError(f"train.batch_size is {batch_size}, but {type(model).__name__} has norms of one number a sample, "
+                          f"whose variance takes {smallest} samples or more")
 
 
 def _say(line: str) -> None:

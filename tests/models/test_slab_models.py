@@ -17,7 +17,11 @@ VALUES = {"deit_tiny_patch16_224": deit_value}
 UNREAD = {"slab_deit_t": 192}  # the class token that nothing reads: counted in the authors' fused model, not in ours
 
 
-@pytest.mark.parametrize("name", CONTRACTS)
+# One of every architecture by default; the others share all of their code with these and the variants' tests.
+NAMES = [name if name.startswith("slab") else pytest.param(name, marks=pytest.mark.slow) for name in CONTRACTS]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_model_computes_what_the_authors_model_does_and_fuses_exactly(name):
     model, contract = create_model(name), CONTRACTS[name]
     shapes = {published_name(n): list(parameter.shape) for n, parameter in weights(model).items()}
@@ -36,7 +40,7 @@ def test_model_computes_what_the_authors_model_does_and_fuses_exactly(name):
     assert relative_error(fused(image_batch()).asnumpy(), output) <= GATE
 
 
-@pytest.mark.parametrize("name", ["slab_deit_t", "deit_t_prepbn"])
+@pytest.mark.parametrize("name", ["slab_deit_t", pytest.param("deit_t_prepbn", marks=pytest.mark.slow)])
 def test_training_step_has_the_authors_loss_gradients_and_statistics(name):
     golden = {key.split("/", 1)[1]: TRAINING[key] for key in TRAINING.files if key.startswith(f"{name}/")}
     model = create_model(name)

@@ -153,5 +153,14 @@ def test_no_augmented_assignment_in_construct(module):
 
 
 @each_module
+def test_no_functional_pad_in_cells(module):
+    """In a compiled training step on the CPU the tenth call of ops.pad never returns (MindSpore 2.10); nn.Pad's does."""
+    if any(inside(module, room) for room in ("msnoah.nn", "msnoah.models", "msnoah.training")):
+        calls = [node.lineno for node in ast.walk(TREES[module]) if isinstance(node, ast.Attribute)
+                 and node.attr == "pad" and getattr(node.value, "id", "") == "ops"]
+        assert not calls, f"{module}: ops.pad in lines {calls}; use nn.Pad"
+
+
+@each_module
 def test_no_module_without_a_subject(module):
     assert module.split(".")[-1] not in ("utils", "helpers", "common", "misc")

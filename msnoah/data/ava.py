@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from msnoah.data.text_file import read_text
 from msnoah.errors import DataError
 from msnoah.pickled_arrays import load_arrays
 from msnoah.restricted_pickle import PickleFault
@@ -23,6 +24,7 @@ FRAMES_PER_S = 30      # of the films as everybody cuts them
 FIRST_SECOND = 900     # of a film, the first that is annotated is 902
 _SLACK = 0.01          # by which coordinates may leave the image
 _MOST_SECONDS = 36_000
+_EXPECTED = "expected a text file of AVA"
 _ITEM = re.compile(r"\b(?:item|label)\s*\{(.*?)\}", re.DOTALL)
 _ITEM_NAME = re.compile(r"""\bname\s*:\s*(["'])(.*?)\1""")
 _ITEM_NUMBER = re.compile(r"\b(?:label_)?id\s*:\s*([0-9]+)")
@@ -90,7 +92,7 @@ def read_action_list(path: str | Path) -> dict[int, str]:
         DataError: a file that cannot be read or holds no `item { name: "..." id: 1 }`, or an item without one of these.
     """
     actions: dict[int, str] = {}
-    for item in _ITEM.findall(_read_text(Path(path))):
+    for item in _ITEM.findall(read_text(Path(path), _EXPECTED)):
         name, number = _ITEM_NAME.search(item), _ITEM_NUMBER.search(item)
         if not name or not number or int(number[1]) in actions:
             found = " ".join(item.split())[:80]
@@ -145,17 +147,8 @@ def _key_frame(place: Place, actions: Mapping[tuple, list[int]], classes: int) -
     return KeyFrame(*place, boxes, labels, np.array([key[0] for key in actions], np.int64))
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no text in UTF-8 (byte {error.start})") from error
-
-
 def _read_rows(path: Path, columns: tuple[int, ...]) -> Iterator[tuple[str, list[str]]]:
-    rows = csv.reader(io.StringIO(_read_text(path)))
+    rows = csv.reader(io.StringIO(read_text(path, _EXPECTED)))
     try:
         for row in rows:
             where = f"{path}:{rows.line_num}"
@@ -208,7 +201,7 @@ def _csv_proposals(path: Path) -> Iterator[tuple[Place, np.ndarray]]:
 
 def _json_proposals(path: Path) -> Iterator[tuple[Place, np.ndarray]]:
     try:
-        content = json.loads(_read_text(path))
+        content = json.loads(read_text(path, _EXPECTED))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: is no JSON: {error}") from error
     return _named_proposals(path, content)

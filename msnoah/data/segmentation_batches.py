@@ -1,13 +1,16 @@
 """Images with masks for training and evaluation, read ahead by the threads of the loader of all data."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from msnoah.config import DataConfig
 from msnoah.data.batches import Batch, BatchLoader
 from msnoah.data.image_windows import Plan
 from msnoah.data.preprocessing import normalise
 from msnoah.data.random_streams import Streams
+from msnoah.data.sources import Source
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,10 @@ class Windows:
 class SegmentationLoader(BatchLoader):
     """Training yields a Batch of images with masks as targets; evaluation the Windows of one image after the other, or
     None for an image that was skipped."""
+
+    def __init__(self, source: Source, data: DataConfig, *, batch_size: int, training: bool, **options: Any):
+        """As BatchLoader; evaluation takes images one by one, whatever `batch_size` is."""
+        super().__init__(source, data, batch_size=batch_size if training else 1, training=training, **options)
 
     def _collate(self, samples: list, indices: np.ndarray, streams: Streams, number: int) -> Batch | Windows | None:
         if not self._training:

@@ -10,6 +10,7 @@ from msnoah.data.class_names import ADE20K, COCO_STUFF, PASCAL_CONTEXT
 from msnoah.data.mask_file import plain_table, read_mask, reduced_table
 from msnoah.data.palette import class_colors
 from msnoah.data.segment_folder import Pair, SegmentFolder, pair_folders, required_path
+from msnoah.data.text_file import read_text
 from msnoah.errors import DataError, describe_failure
 
 _ADE_SPLITS = {"train": "training", "val": "validation"}
@@ -95,12 +96,7 @@ def _inside(path: Path, folder: str) -> Path:
 
 
 def _pair_list(listed: Path, images: Path, masks: Path, suffix: str) -> list[Pair]:
-    try:
-        stems = listed.read_text(encoding="utf-8").split()
-    except OSError as error:
-        raise DataError(f"{listed}: cannot be read: {error.strerror}; it lists the images of the split") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{listed}: not a text (byte {error.start}); it lists the images of the split") from error
+    stems = read_text(listed, "it lists the images of the split").split()
     if not stems:
         raise DataError(f"{listed}: lists no images")
     pairs = [Pair(images / f"{stem}.jpg", masks / f"{stem}{suffix}") for stem in stems]

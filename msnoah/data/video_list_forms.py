@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from msnoah.data.text_file import read_text
 from msnoah.errors import DataError
 
 Split = Literal["train", "val"]
@@ -98,20 +99,9 @@ def _find(value: str, root: Path | None) -> Path:
     return next((path for path in places if path.exists()), places[0])
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such list of videos") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read as a list of videos: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no text in UTF-8 (byte {error.start}); expected a list of videos") from error
-
-
 def _read_lines(path: Path) -> list[tuple[int, str]]:
     """The lines that hold something, numbered from 1."""
-    text = _read_text(path)
+    text = read_text(path, "expected a list of videos")
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise DataError(f"{path}: is empty; expected one line for each video")
@@ -173,7 +163,7 @@ def _hmdb_places(entry: Entry) -> list[str]:
 
 
 def _read_kinetics(path: Path) -> VideoList:
-    rows = csv.DictReader(io.StringIO(_read_text(path)))
+    rows = csv.DictReader(io.StringIO(read_text(path, "expected a list of videos")))
     rows.fieldnames = [name.strip().lower() for name in rows.fieldnames]
     missing = [name for name in _KINETICS_COLUMNS if name not in rows.fieldnames]
     if missing:

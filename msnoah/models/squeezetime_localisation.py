@@ -7,7 +7,7 @@ in ActionFormer, Zhang et al., ECCV 2022, https://arxiv.org/abs/2202.07925, and 
 https://arxiv.org/abs/2103.13137: at each point of a pyramid over time, a score a class and the distances to start and
 end. Its layers are convolutions in place of ActionFormer's attention.
 
-`msnoah.temporal_segments` has the points, the targets and the decoding. Windows need no map of 224 pixels: 96 will do.
+`msnoah.data.temporal_segments` has the points, the targets and the decoding. Windows need no map of 224 pixels: 96 will do.
 """
 
 import math

@@ -52,7 +52,6 @@ def evaluate_run(
 def validation_loader(source: Source, config: RunConfig, views: ViewKind = "val") -> BatchLoader:
     """Batches of the val split, in order and without augmentation; a batch has about as many rows as the config says."""
     size = max(1, min(evaluation_rows(config) // count_views(config.data, views), len(source)))
-    size = 1 if config.data.segmentation else size   # images with masks come one by one
     loader = find_task(config.data).loader
     return loader(source, config.data, batch_size=size, training=False, seed=config.seed, views=views)
 

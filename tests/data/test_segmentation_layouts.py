@@ -99,7 +99,7 @@ def test_numbers_of_no_class_are_named(tmp_path, make, name, mask, number, expec
     (None, "train.txt: cannot be read: No such file or directory; it lists the images"),
     (b"", "train.txt: lists no images"),
     (b"train_000\nelsewhere", "elsewhere.jpg: no such file, but .*train.txt lists it"),
-    (b"\xff\xfe", "train.txt: not a text"),
+    (b"\xff\xfe", r"train.txt: is no text in UTF-8 \(byte 0\); it lists the images"),
 ])
 def test_faults_of_lists_are_named(tmp_path, content, message):
     make_context(tmp_path)

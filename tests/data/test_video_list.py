@@ -154,8 +154,8 @@ def test_what_is_wrong_with_a_list_is_one_clear_line(root, case):
 # What does not fit together: (keys of data, the one line says)
 MISFITS = {
     "no list": ({}, "data.train_list is not set; video_list needs the list"),
-    "no such list": ({"train_list": "none.txt"}, "none.txt: no such list of videos"),
-    "a folder": ({"train_list": "run"}, "run: cannot be read as a list of videos: Is a directory"),
+    "no such list": ({"train_list": "none.txt"}, "none.txt: cannot be read: No such file or directory; expected a list of videos"),
+    "a folder": ({"train_list": "run"}, "run: cannot be read: Is a directory; expected a list of videos"),
     "no such split": ({"train_list": "run:4"}, r"run: holds no files <class>_test_split4.txt"),
     "too few classes": ({"train_list": "l.txt", "classes": ["a"]}, "l.txt:1: label 1, but the classes are 0 to 0"),
     "two classes of one name": ({"train_list": "l.txt", "classes": ["a", "a"]}, "two of its 2 classes have one name"),

@@ -7,6 +7,7 @@ from mindspore import Tensor, nn
 
 from msnoah.checkpoint import save_weights
 from msnoah.commands.models import measure_size
+from msnoah.data.temporal_segments import assign_targets, decode_segments, temporal_points
 from msnoah.errors import ModelError
 from msnoah.export import export_onnx
 from msnoah.export.verification import run_onnx
@@ -17,7 +18,6 @@ from msnoah.models.squeezetime_localisation import LocalisationHead
 from msnoah.nn.fusing import fuse
 from msnoah.nn.step_inputs import weights
 from msnoah.registry import create_model
-from msnoah.temporal_segments import assign_targets, decode_segments, temporal_points
 from msnoah.training.detection_losses import localisation_loss
 from tests.goldens.slab_goldens import relative_error
 from tests.goldens.squeezetime_goldens import fill_squeezetime

@@ -2,9 +2,7 @@ import numpy as np
 import pytest
 
 from msnoah.data.sliding_windows import SlidingWindows
-from msnoah.errors import DataError
-from msnoah.metrics.detections import Annotations, Detections
-from msnoah.temporal_segments import (
+from msnoah.data.temporal_segments import (
     CENTRE_RADIUS,
     assign_targets,
     decode_segments,
@@ -12,6 +10,8 @@ from msnoah.temporal_segments import (
     in_steps,
     temporal_points,
 )
+from msnoah.errors import DataError
+from msnoah.metrics.detections import Annotations, Detections
 
 
 def test_points_of_an_odd_length_are_where_halving_convolutions_look():

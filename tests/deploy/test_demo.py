@@ -1,22 +1,18 @@
 """msnoah demo as a user meets it: lines, JSON, the film, and one line for what cannot be done."""
 
 import json
-import subprocess
-import sys
 import wave
-from pathlib import Path
 
 import cv2
 import numpy as np
 import onnx
 import pytest
 from clip_artifact import CLASSES, IMAGE, write_artifact, write_film
+from interrupted_demo import run_interrupted
 
 from msnoah.cli import main
 from msnoah.deploy.overlay import BAR
 from msnoah.run_folder import write_json
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -128,17 +124,6 @@ def test_wrong_use_costs_one_line(tmp_path, artifact, capsys, arguments, words):
 def test_without_mindspore_and_interrupted(tmp_path, artifact):
     """In a process of its own, where mindspore cannot be imported; the interrupt comes with the third window."""
     film = write_film(tmp_path / "street.mp4", 40)
-    code = (
-        "import sys; sys.modules['mindspore'] = None\n"
-        "from msnoah.commands import demo\n"
-        "from msnoah.cli import main\n"
-        "show, count = demo._print, []\n"
-        "def interrupt(*arguments):\n"
-        "    show(*arguments); count.append(1)\n"
-        "    if len(count) == 3: raise KeyboardInterrupt\n"
-        "demo._print = interrupt\n"
-        f"sys.exit(main(['demo', {str(film)!r}, {str(artifact)!r}]))")
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert answer.returncode == 130 and "msnoah demo: interrupted" in answer.stderr and "Traceback" not in answer.stderr
+    answer = run_interrupted(film, artifact, line=3)
     assert "17 frames, 3 windows" in answer.stdout
     assert len(_frames(tmp_path / "demo" / "street.mp4")) == 17   # the frame of the third window was not drawn any more

@@ -7,7 +7,13 @@ import pytest
 
 from msnoah.deploy.artifact import TensorSpec
 from msnoah.deploy.measurement import (
-    ROUND, Samples, find_noise, interleave, largest_relative_difference, make_feeds, time_runs,
+    ROUND,
+    Samples,
+    find_noise,
+    interleave,
+    largest_relative_difference,
+    make_feeds,
+    time_runs,
 )
 from msnoah.errors import MsnoahError, ProfileError
 

@@ -1,14 +1,12 @@
 """msnoah demo of a segmentation artifact: pictures of images and folders, films, and one line for faults."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from clip_artifact import IMAGE, write_artifact
+from interrupted_demo import run_interrupted
 from PIL import Image
 from segmentation_artifact import CLASSES, PALETTE, PREPROCESSING, blocks, paint, write_segmenter
 
@@ -17,7 +15,6 @@ from msnoah.deploy.film import FilmWriter
 from msnoah.deploy.segmentation_overlay import draw_beside, draw_labelled
 from msnoah.run_folder import write_json
 
-ROOT = Path(__file__).parents[2]
 LABELS = blocks(32, 32)
 LEGEND = 220   # pixels of width
 WIDE = [[240, 20, 30], [20, 230, 10], [10, 30, 250]]   # near the palette, and far from its edges
@@ -171,18 +168,7 @@ def test_without_mindspore_and_interrupted(tmp_path, artifact):
     """In a process of its own, where mindspore cannot be imported; the interrupt comes with the second image."""
     for name in "abcd":
         _save(tmp_path / "photos" / f"{name}.png", paint(LABELS))
-    code = (
-        "import sys; sys.modules['mindspore'] = None\n"
-        "from msnoah.commands import demo\n"
-        "from msnoah.cli import main\n"
-        "show, count = demo._print, []\n"
-        "def interrupt(*arguments):\n"
-        "    show(*arguments); count.append(1)\n"
-        "    if len(count) == 2: raise KeyboardInterrupt\n"
-        "demo._print = interrupt\n"
-        f"sys.exit(main(['demo', {str(tmp_path / 'photos')!r}, {str(artifact)!r}]))")
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert answer.returncode == 130 and "msnoah demo: interrupted" in answer.stderr and "Traceback" not in answer.stderr
+    answer = run_interrupted(tmp_path / "photos", artifact, line=2)
     assert "2 images: " in answer.stdout
     assert sorted(path.name for path in (tmp_path / "run" / "demo").iterdir()) == ["a.png", "b.png"]
 

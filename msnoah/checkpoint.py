@@ -16,7 +16,7 @@ from msnoah.mindspore_checkpoint import read_mindspore_checkpoint, write_mindspo
 from msnoah.nn.step_inputs import weights
 from msnoah.safetensors_checkpoint import read_safetensors
 from msnoah.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
-from msnoah.weight_names import match_weights
+from msnoah.weight_names import is_plugin, match_weights
 
 _LOG = logging.getLogger(__name__)
 _METADATA = "msnoah.metadata"  # JSON in UTF-8, one uint8 an array element, so that MindSpore reads the file too
@@ -36,7 +36,9 @@ class LoadReport:
     mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
 
 
-def load_checkpoint(model: nn.Cell, path: str | PathLike, *, strict: bool = True) -> LoadReport:
+def load_checkpoint(
+    model: nn.Cell, path: str | PathLike, *, plugin: str | PathLike | None = None, strict: bool = True,
+) -> LoadReport:
     """Loads a .ckpt, .safetensors or .pth (told apart by content) into a model by name; published names are translated.
 
     Args:
@@ -44,6 +46,7 @@ def load_checkpoint(model: nn.Cell, path: str | PathLike, *, strict: bool = True
             or shape the same weights differently, it has a method `translate_weights(arrays)` that returns them as its
             own.
         path: the file. Of a training state (last.ckpt) the model's own weights are taken.
+        plugin: a file whose ToCom plugin (`*_tocom.*`) is taken, and nothing else of it; `path` need not have one then.
         strict: all names and shapes must match, but for a prefix that all names share or lack. False loads what fits,
             and logs what does not; an array of another shape is loaded if a Cell of the model makes it fit, by a method
             `adapt_weight(name, array)` that takes the weight's name in this Cell and returns the array in its new
@@ -56,12 +59,15 @@ def load_checkpoint(model: nn.Cell, path: str | PathLike, *, strict: bool = True
     parameters = weights(model)
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
     arrays = _read_arrays(Path(path))
+    if plugin is not None:
+        arrays = {**arrays, **_read_plugin(Path(plugin))}
     if hasattr(model, "translate_weights"):
         arrays = model.translate_weights(arrays)
     matching = match_weights(arrays, shapes, None if strict else functools.partial(_adapt, model))
     fits = not (matching.missing or matching.unexpected or matching.mismatched)
     if (strict and not fits) or not matching.pairs:
-        raise CheckpointError(f"{path}: does not fit the model: {matching}")
+        files = path if plugin is None else f"{path} with {plugin}"
+        raise CheckpointError(f"{files}: does not fit the model: {matching}")
     if not fits or matching.adapted:
         _LOG.warning("%s: loaded in part: %s", path, matching)
     for name, array in matching.pairs.items():
@@ -120,6 +126,14 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if start[8:9] == b"{":
         return read_safetensors(path)
     return _read_ckpt(path)[0]
+
+
+def _read_plugin(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a ToCom plugin by their names in a model, whatever the file has before them."""
+    found = {name: array for name, array in _read_arrays(path).items() if is_plugin(name)}
+    if not found:
+        raise CheckpointError(f"{path}: holds no ToCom plugin (weights named blocks.N.attn.q_tocom.adapter_down.weight ...)")
+    return {name[name.index("blocks."):]: array for name, array in found.items()}
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -9,6 +9,8 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Byte = Annotated[int, Field(ge=0, le=255)]
+Degree = Annotated[int, Field(ge=0)]
+Tokens = Degree | list[Degree]   # merged by each block, or a number for every block
 VIDEO_SOURCES = ("video_list", "frame_list", "camera_motion")
 SEGMENTATION_SOURCES = ("mask_folder", "ade20k", "coco_stuff", "pascal_context", "mni152")
 
@@ -33,8 +35,20 @@ class ModelConfig(Section):
 
     name: str
     checkpoint: str | None = None
+    plugin: str | None = None   # a file with ToCom's plugin, which the checkpoint need not have then
     strict: bool = True
     args: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _plugin_beside_weights(self):
+        if self.plugin and not self.checkpoint:
+            raise ValueError("plugin goes with the weights that it was trained for; name them by checkpoint")
+        return self
+
+    @property
+    def has_plugin(self) -> bool:
+        """Whether the model is built with ToCom's plugin."""
+        return self.name.endswith("_tocom") or self.args.get("source_degree") is not None
 
 
 class RandAugmentConfig(Section):
@@ -269,6 +283,13 @@ class ProgressiveNormConfig(Section):
     start: Fraction = 1.0
 
 
+class CompensationConfig(Section):
+    """ToCom's pre-training: each step draws two degrees; the plugin learns to answer at one as the model does at the other."""
+
+    degrees: Annotated[list[Annotated[int, Field(ge=0, le=16)]], Field(min_length=2)] = list(range(17))
+    temperature: Positive = 1.0   # of the softmax whose Kullback-Leibler divergence is the loss
+
+
 class TrainConfig(Section):
     """How the model is trained."""
 
@@ -276,6 +297,9 @@ class TrainConfig(Section):
     batch_size: Count = 128
     eval_batch_size: Count | None = None
     accumulate: Count = 1
+    repeats: Count = 1   # an epoch's images come so often, each time augmented anew, and so many fewer of them
+    trainable: list[str] = []   # only weights with one of these in their names are trained; all if left out
+    compensation: CompensationConfig | None = None
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     amp_level: Literal["O0", "O1", "O2", "O3"] = "O0"
@@ -297,6 +321,13 @@ class ExportConfig(Section):
     embed_preprocessing: bool = False
     label_map: bool = True             # the ONNX of a segmentation run gives labels at full size; false: its logits
     frames_as_channels: bool = False   # clips go in as images (batch, channels * frames, H, W), for devices without 5-D tensors
+    # of models that merge tokens, in place of what they were trained with
+    tokens_merged: Tokens | None = None
+    source_degree: Tokens | None = None   # what they were trained with, if the plugin shall make up for it
+    tocom_scale: NotNegative | None = None
+    plugin: str | None = None             # a file or a run with ToCom's plugin, if the model's own weights have none
+    family: list[Tokens] = []             # one more artifact for each of these numbers of merged tokens
+    token_merging: Literal["gather", "matrix"] = "gather"   # matrix: for runtimes that do not sort, or gather by batch
     fast_convolutions: bool = False    # ONNX for CPUs: 3x3 convolutions with half of the products, weights twice as large
     verify_batches: Annotated[list[Count], Field(min_length=1)] = [1, 2, 5]
     tolerance: Positive = 1e-5

@@ -29,12 +29,16 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_FACTORIES, pattern))
 
 
-def create_model(name: str, *, checkpoint: str | PathLike | None = None, strict: bool = True, **kwargs):
+def create_model(
+    name: str, *, checkpoint: str | PathLike | None = None, plugin: str | PathLike | None = None, strict: bool = True,
+    **kwargs,
+):
     """Builds a registered model, an `mindspore.nn.Cell` in evaluation mode.
 
     Args:
         name: one of `list_models()`.
         checkpoint: weights to load by name: .ckpt, .safetensors, or a published .pth.
+        plugin: a file whose ToCom plugin is loaded besides; only with a checkpoint.
         strict: refuse a checkpoint whose names or shapes do not all match; False loads what fits.
         **kwargs: sizes of the model, such as num_classes, image_size or depth.
 
@@ -46,7 +50,9 @@ def create_model(name: str, *, checkpoint: str | PathLike | None = None, strict:
     check_arguments(name, kwargs)
     model = factory(**kwargs)
     if checkpoint is not None:
-        importlib.import_module("msnoah.checkpoint").load_checkpoint(model, checkpoint, strict=strict)
+        importlib.import_module("msnoah.checkpoint").load_checkpoint(model, checkpoint, plugin=plugin, strict=strict)
+    elif plugin is not None:
+        raise ModelError(f"plugin={str(plugin)!r}: a plugin goes with the weights that it was trained for; give checkpoint too")
     return model
 
 

@@ -20,6 +20,7 @@ _STATE_PREFIXES = ("optimizer.", "ema.")
 
 _LISTED = 8
 _HEAD = re.compile(r"(\w*head|fc)\.")   # ours and PyTorch's classifier
+_PLUGIN = re.compile(r"blocks\.\d+\.attn\.[qv]_tocom\.")
 _NORM_LAYOUTS = {
     "prep_bn": re.compile(r"(^|\.)norm\w*\.norm2\.bn\."),
     "rep_bn": re.compile(r"(^|\.)norm\w*\.bn\."),
@@ -51,6 +52,11 @@ class Matching:
         return "; ".join(filter(None, parts))
 
 
+def is_plugin(name: str) -> bool:
+    """Whether a weight belongs to a plugin that a model can have besides its own weights."""
+    return _PLUGIN.search(name) is not None
+
+
 def match_weights(
     arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]],
     adapt: Callable[[str, np.ndarray], np.ndarray | None] | None = None,
@@ -75,7 +81,8 @@ def match_weights(
             adapted.append(ours)
     unexpected = [name for name in arrays if name not in names and not _is_ignorable(name)]
     missing = [name for name in shapes if name not in pairs and name not in mismatched]
-    hint = _norm_hint(arrays, shapes) or _head_hint(mismatched, missing, unexpected)
+    hint = (_norm_hint(arrays, shapes) or _distillation_hint(missing, unexpected)
+            or _plugin_hint(mismatched, missing, unexpected) or _head_hint(mismatched, missing, unexpected))
     return Matching(pairs, adapted, missing, unexpected, mismatched, hint)
 
 
@@ -131,6 +138,27 @@ def _norm_hint(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int,
 
 def _norm_layout(names: Mapping[str, object]) -> str | None:
     return next((layout for layout, pattern in _NORM_LAYOUTS.items() if any(map(pattern.search, names))), None)
+
+
+def _distillation_hint(missing: list[str], unexpected: list[str]) -> str:
+    for names, which in ((unexpected, "the file has a distillation token, the model has not; build the model with distilled=True"),
+                         (missing, "the model has a distillation token, the file has not; build the model with distilled=False")):
+        if any(name.endswith("dist_token") for name in names):
+            return which
+    return ""
+
+
+def _plugin_hint(mismatched: dict[str, tuple], missing: list[str], unexpected: list[str]) -> str:
+    """Of ToCom's plugin, if nothing else differs."""
+    differing = [*mismatched, *missing, *unexpected]
+    if not differing or not all(map(is_plugin, differing)):
+        return ""
+    if unexpected and not missing:
+        return "the file has a ToCom plugin, the model has not; build the model with source_degree"
+    if missing and not unexpected:
+        return "the file has no ToCom plugin; name one by `plugin`, or give strict=False to start with one that changes nothing"
+    file, model = (max(shape) for shape in next(iter(mismatched.values()), ((0,), (0,))))
+    return f"the plugin is for width {file}, the model's is {model}" if file != model else "the plugin is of another size"
 
 
 def _head_hint(mismatched: dict[str, tuple], missing: list[str], unexpected: list[str]) -> str:

@@ -5,8 +5,12 @@ transformer of 16x16 patches whose class token is classified. SLAB, Guo et al., 
 https://arxiv.org/abs/2405.11582: its norms become RepBN, which folds away for inference, and in SLAB-DeiT every
 attention is linear and the mean of the tokens is classified.
 
+With softmax attention, tokens can be merged on the way (`tokens_merged`, see `token_merging`), and a plugin can make up
+for merging more or fewer of them than in training (`source_degree`, see `models.tocom`).
+
 As published, deit_t_prepbn has plain RepBN where deit_s_prepbn is progressive. Where ours differs: rates of stochastic
-depth, sizes and norms are arguments of one class; SLAB-DeiT keeps the unused `cls_token` of the published checkpoints.
+depth, sizes and norms are arguments of one class; SLAB-DeiT keeps the unused `cls_token` of the published checkpoints;
+a model with a distillation token gives the mean of its two heads in training too.
 """
 
 import copy
@@ -14,14 +18,19 @@ import copy
 from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import TruncatedNormal, initializer
 
+from msnoah.errors import ModelError
 from msnoah.nn.arguments import check_choice, check_counts, check_divisible, check_positive, check_rate
 from msnoah.nn.attention import Attention
 from msnoah.nn.drop_path import drop_path_rates
 from msnoah.nn.folding import dense_after, is_affine
 from msnoah.nn.linear import linear
 from msnoah.nn.linear_attention import LinearAttention
+from msnoah.nn.merging_attention import CompensatedAttention, MergingAttention
+from msnoah.nn.merging_block import MergingBlock
+from msnoah.nn.merging_degrees import Degree, check_tokens, set_compensation, spread
 from msnoah.nn.patch_embed import PatchEmbed
 from msnoah.nn.rep_norm import token_norm
+from msnoah.nn.token_merging import TokenMerging
 from msnoah.nn.transformer_block import TransformerBlock
 from msnoah.registry import register_model
 
@@ -30,60 +39,113 @@ class DeiT(nn.Cell):
     """Vision transformer. Images (B, in_channels, image_size, image_size) -> logits (B, num_classes)
 
     attention: "softmax" with a class token, whose last state is classified, or "linear" without one, where the mean of
-    the tokens is. norm: "layer_norm", "rep_bn" or "prep_bn"; norm_eps is LayerNorm's. Raises ModelError for sizes that
-    do not fit together.
+    the tokens is. distilled: a second token and head, whose logits are averaged with the first ones. norm:
+    "layer_norm", "rep_bn" or "prep_bn"; norm_eps is LayerNorm's.
+
+    tokens_merged: ToMe's r, how many tokens each block merges, or a list with a number for each; merging_schedule:
+    "constant", "decreasing" or "increasing" over the blocks. source_degree: what tokens_merged was in training, one
+    number or a list; given, the model has ToCom's plugin (of tocom_units units a degree), which is added tocom_scale
+    times. Raises ModelError for sizes that do not fit together.
     """
 
     def __init__(
         self, num_classes: int = 1000, in_channels: int = 3, image_size: int = 224, patch_size: int = 16,
         embed_dim: int = 192, depth: int = 12, num_heads: int = 3, mlp_ratio: float = 4.0, attention: str = "softmax",
-        norm: str = "layer_norm", norm_eps: float = 1e-6, drop_path_rate: float = 0.0,
+        norm: str = "layer_norm", norm_eps: float = 1e-6, drop_path_rate: float = 0.0, distilled: bool = False,
+        tokens_merged: Degree = 0, merging_schedule: str = "constant", source_degree: Degree | None = None,
+        tocom_scale: float = 0.1, tocom_units: int = 2,
     ):
         super().__init__()
         check_counts(num_classes=num_classes, in_channels=in_channels, image_size=image_size, patch_size=patch_size,
-                     embed_dim=embed_dim, depth=depth, num_heads=num_heads)
+                     embed_dim=embed_dim, depth=depth, num_heads=num_heads, tocom_units=tocom_units)
         check_positive(mlp_ratio=mlp_ratio, norm_eps=norm_eps)
         check_rate(drop_path_rate=drop_path_rate)
         check_choice("attention", attention, ("softmax", "linear"))
         check_divisible({"image_size": image_size}, {"patch_size": patch_size})
-        self.has_class_token = attention == "softmax"
         map_size = image_size // patch_size
+        self.class_tokens = (1 + distilled) if attention == "softmax" else 0
+        tokens = map_size ** 2 + self.class_tokens
+        self.tokens_merged = spread("tokens_merged", tokens_merged, depth, merging_schedule)
+        self.merges = any(self.tokens_merged) or source_degree is not None
+        _check_merging(self, attention, distilled, tokens)
+        plugin_units = None if source_degree is None else tocom_units
         self.patch_embed = PatchEmbed(in_channels, embed_dim, patch_size)
         self.cls_token = Parameter(initializer(TruncatedNormal(0.02), (1, 1, embed_dim)))
-        count = map_size ** 2 + self.has_class_token
-        self.pos_embed = Parameter(initializer(TruncatedNormal(0.02), (1, count, embed_dim)))
-        self.blocks = nn.CellList([
-            TransformerBlock(
-                embed_dim, _attention(attention, embed_dim, num_heads, map_size), mlp_ratio, norm, norm_eps, rate)
-            for rate in drop_path_rates(drop_path_rate, depth)
-        ])
+        if distilled:
+            self.dist_token = Parameter(initializer(TruncatedNormal(0.02), (1, 1, embed_dim)))
+        self.pos_embed = Parameter(initializer(TruncatedNormal(0.02), (1, tokens, embed_dim)))
+        shape = (embed_dim, num_heads)
+        rates = drop_path_rates(drop_path_rate, depth)
+        settings = (mlp_ratio, norm, norm_eps)
+        self.blocks = nn.CellList(
+            [MergingBlock(embed_dim, _merging_attention(shape, tokens, plugin_units), *settings, rate,
+                          TokenMerging(count, self.class_tokens)) for rate, count in zip(rates, self.tokens_merged)]
+            if self.merges else
+            [TransformerBlock(embed_dim, _attention(attention, shape, map_size), *settings, rate) for rate in rates])
         self.norm = token_norm(norm, embed_dim, norm_eps)
         self.head = linear(embed_dim, num_classes)
+        if distilled:
+            self.head_dist = linear(embed_dim, num_classes)
+        if source_degree is not None:
+            set_compensation(self, spread("source_degree", source_degree, depth), self.tokens_merged, tocom_scale)
 
     def construct(self, x):
-        x = self.patch_embed(x)                                 # (B, C_in, H, W) -> (B, N, C)
-        if self.has_class_token:
-            cls_token = ops.tile(self.cls_token, (x.shape[0], 1, 1))
-            x = ops.concat((cls_token, x), 1)                   # (B, N, C) -> (B, 1 + N, C)
-        x = x + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        x = self.norm(x)
-        x = x[:, 0] if self.has_class_token else x.mean(1)      # (B, N, C) -> (B, C)
+        x = self.norm(self.encode(self.embed(x)))               # (B, C_in, H, W) -> (B, N, C)
+        if self.class_tokens == 2:
+            return (self.head(x[:, 0]) + self.head_dist(x[:, 1])) / 2
+        x = x[:, 0] if self.class_tokens else x.mean(1)         # (B, N, C) -> (B, C)
         return self.head(x)
 
+    def embed(self, x):
+        """Images to tokens with positions, those that are classified first. (B, C_in, H, W) -> (B, N, C)"""
+        x = self.patch_embed(x)                                 # (B, C_in, H, W) -> (B, N, C)
+        if self.class_tokens == 2:
+            x = ops.concat((ops.tile(self.dist_token, (x.shape[0], 1, 1)), x), 1)
+        if self.class_tokens:
+            x = ops.concat((ops.tile(self.cls_token, (x.shape[0], 1, 1)), x), 1)
+        return x + self.pos_embed
+
+    def encode(self, x):
+        """The blocks. (B, N, C) -> (B, N, C), or fewer tokens where they are merged."""
+        if not self.merges:
+            for block in self.blocks:
+                x = block(x)
+            return x
+        size = None
+        for block in self.blocks:
+            x, size = block(x, size)                            # (B, N, C) -> (B, N - r, C)
+        return x
+
     def fuse(self) -> nn.Cell:
-        """Picking or averaging tokens commutes with an affine map per channel, so the last norm folds into the head."""
+        """Picking or averaging tokens commutes with an affine map per channel, so the last norm folds into the heads.
+
+        What the last block merges is not read any more: classified tokens are never merged.
+        """
         fused = copy.deepcopy(self)
         if is_affine(self.norm):
             fused.norm, fused.head = nn.Identity(), dense_after(self.norm, self.head)
-        if not self.has_class_token:
+            if self.class_tokens == 2:
+                fused.head_dist = dense_after(self.norm, self.head_dist)
+        if not self.class_tokens:
             del fused.cls_token
+        if self.merges:
+            fused.blocks[-1].merge.count = 0
         return fused
 
 
-def _attention(kind: str, dim: int, num_heads: int, map_size: int) -> nn.Cell:
-    return LinearAttention(dim, num_heads, map_size) if kind == "linear" else Attention(dim, num_heads)
+def _attention(kind: str, shape: tuple[int, int], map_size: int) -> nn.Cell:
+    return LinearAttention(*shape, map_size) if kind == "linear" else Attention(*shape)
+
+
+def _merging_attention(shape: tuple[int, int], tokens: int, plugin_units: int | None) -> nn.Cell:
+    return CompensatedAttention(*shape, tokens, plugin_units) if plugin_units else MergingAttention(*shape)
+
+
+def _check_merging(model: DeiT, attention: str, distilled: bool, tokens: int) -> None:
+    if attention == "linear" and (model.merges or distilled):
+        what = "distilled" if distilled else "tokens_merged"
+        raise ModelError(f"{what}: linear attention has neither a class token nor merging; use attention='softmax'")
+    check_tokens(model.tokens_merged, tokens, model.class_tokens)
 
 
 TINY = {"embed_dim": 192, "num_heads": 3}
@@ -107,6 +169,24 @@ def deit_small_patch16_224(**kwargs) -> DeiT:
 def deit_base_patch16_224(**kwargs) -> DeiT:
     """DeiT-B with LayerNorm: 86.6 M parameters."""
     return DeiT(**{**BASE, "drop_path_rate": 0.1, **kwargs})
+
+
+@register_model
+def deit_tiny_distilled_patch16_224(**kwargs) -> DeiT:
+    """DeiT-Ti with a distillation token: 5.9 M parameters."""
+    return DeiT(**{**TINY, "distilled": True, "drop_path_rate": 0.1, **kwargs})
+
+
+@register_model
+def deit_small_distilled_patch16_224(**kwargs) -> DeiT:
+    """DeiT-S with a distillation token: 22.4 M parameters."""
+    return DeiT(**{**SMALL, "distilled": True, "drop_path_rate": 0.1, **kwargs})
+
+
+@register_model
+def deit_base_distilled_patch16_224(**kwargs) -> DeiT:
+    """DeiT-B with a distillation token: 87.3 M parameters."""
+    return DeiT(**{**BASE, "distilled": True, "drop_path_rate": 0.1, **kwargs})
 
 
 @register_model

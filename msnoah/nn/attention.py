@@ -25,10 +25,14 @@ class Attention(nn.Cell):
         self.proj = linear(dim, dim)
 
     def construct(self, x):
-        q, k, v = ops.split(self.qkv(x), self.dim, axis=-1)     # (B, N, C) -> 3 of (B, N, C)
-        q, k, v = split_heads(q, self.num_heads), split_heads(k, self.num_heads), split_heads(v, self.num_heads)
+        q, k, v = self.project(x)                                   # (B, N, C) -> 3 of (B, heads, N, d)
         x = softmax_attention(q, k, v, self.scale)                  # (B, heads, N, d)
         return self.proj(join_heads(x))                             # (B, heads, N, d) -> (B, N, C)
+
+    def project(self, x):
+        """Queries, keys and values by head. (B, N, C) -> 3 of (B, heads, N, d)"""
+        q, k, v = ops.split(self.qkv(x), self.dim, axis=-1)         # (B, N, C) -> 3 of (B, N, C)
+        return split_heads(q, self.num_heads), split_heads(k, self.num_heads), split_heads(v, self.num_heads)
 
     def absorb(self, norm: nn.Cell) -> nn.Cell:
         """The attention that takes the norm's input: all of the norm's output goes into qkv, so it folds there."""

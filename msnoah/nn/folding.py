@@ -32,7 +32,7 @@ def dense_after(norm: nn.Cell, dense: nn.Dense) -> nn.Dense:
     """dense(norm(x)) as one Dense: W (scale * x + shift) + b = (W * scale) x + (W shift + b), scale on W's columns."""
     scale, shift = affine(norm)
     weight = _float64(dense.weight)
-    return _dense(weight * scale, _bias(dense, weight.shape[0]) + weight @ shift)
+    return dense_of(weight * scale, _bias(dense, weight.shape[0]) + weight @ shift)
 
 
 def conv_before(conv: nn.Conv2d, norm: nn.Cell) -> nn.Conv2d:
@@ -63,7 +63,13 @@ def scaled_rows(dense: nn.Dense, rows: int, factor: float) -> nn.Dense:
     """A Dense whose first `rows` outputs are multiplied by `factor`: factor * (W x + b) = (factor W) x + factor b."""
     weight = _float64(dense.weight)
     gain = np.where(np.arange(weight.shape[0]) < rows, factor, 1.0)
-    return _dense(weight * gain[:, None], _bias(dense, weight.shape[0]) * gain)
+    return dense_of(weight * gain[:, None], _bias(dense, weight.shape[0]) * gain)
+
+
+def dense_of(weight: np.ndarray, bias: np.ndarray) -> nn.Dense:
+    """A Dense of this weight (out, in) and bias (out,), rounded to float32."""
+    rows, columns = weight.shape
+    return nn.Dense(columns, rows, weight_init=_float32(weight), bias_init=_float32(bias))
 
 
 def absorb_norm(cell: nn.Cell, norm: nn.Cell, *names: str) -> nn.Cell:
@@ -80,11 +86,6 @@ def _float64(parameter: Parameter) -> np.ndarray:
 
 def _bias(layer: nn.Cell, size: int) -> np.ndarray:
     return _float64(layer.bias) if layer.has_bias else np.zeros(size)
-
-
-def _dense(weight: np.ndarray, bias: np.ndarray) -> nn.Dense:
-    rows, columns = weight.shape
-    return nn.Dense(columns, rows, weight_init=_float32(weight), bias_init=_float32(bias))
 
 
 def _conv(conv: nn.Conv2d, weight: np.ndarray, bias: np.ndarray) -> nn.Conv2d:

@@ -1,6 +1,7 @@
 """Fusing: a model without its training-time parts that computes what the model computes in evaluation."""
 
 import copy
+from collections.abc import Callable
 
 from mindspore import nn
 
@@ -24,6 +25,15 @@ def _fuse(cell: nn.Cell) -> nn.Cell:
         if replacement is not child:
             _replace(cell, name, replacement)
     return cell.fuse() if hasattr(cell, "fuse") else cell
+
+
+def replace_cells(model: nn.Cell, kind: type, make: Callable[[nn.Cell], nn.Cell]) -> nn.Cell:
+    """The model itself, with make(cell) in place of each part of exactly this type."""
+    for _, parent in list(model.cells_and_names()):
+        for name, child in list(parent.name_cells().items()):
+            if type(child) is kind:
+                _replace(parent, name, make(child))
+    return model
 
 
 def _replace(parent: nn.Cell, name: str, child: nn.Cell) -> None:

@@ -14,7 +14,7 @@ from msnoah.nn.drop_path import DropPath
 from msnoah.nn.dropout import Dropout
 from msnoah.nn.rep_norm import ProgressiveRepBatchNorm
 
-STEP_INPUTS = ("layer_norm_share", "keep_scale")
+STEP_INPUTS = ("layer_norm_share", "keep_scale", "unit_gate")
 DROPS = (DropPath, Dropout)
 BUFFERS = ("moving_mean", "moving_variance")
 

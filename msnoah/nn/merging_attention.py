@@ -1,0 +1,73 @@
+"""Attention over merged tokens, with or without ToCom's plugin."""
+
+import copy
+
+import numpy as np
+from mindspore import nn, ops
+
+from msnoah.nn.attention import Attention, join_heads, softmax_attention, split_heads
+from msnoah.nn.folding import dense_of
+from msnoah.nn.token_compensator import TokenCompensator
+
+
+class MergingAttention(Attention):
+    """Attention that counts a token as often as patches went into it, and gives what tokens are matched by.
+
+    x (B, N, C), size (B, N, 1) or None -> (B, N, C), metric (B, N, d): softmax(q k^T / sqrt(d) + log size) v (ToMe's
+    proportional attention), and the mean of k over the heads.
+    """
+
+    def construct(self, x, size):
+        q, k, v = self.project(x)                                   # (B, N, C) -> 3 of (B, heads, N, d)
+        bias = None if size is None else ops.log(size).transpose(0, 2, 1).expand_dims(1)    # (B, N, 1) -> (B, 1, 1, N)
+        x = softmax_attention(q, k, v, self.scale, bias)            # (B, heads, N, d)
+        return self.proj(join_heads(x)), k.mean(1)                  # (B, N, C), (B, N, d)
+
+    def fuse(self) -> nn.Cell:
+        """The scale goes into q. The mean of k over the heads is x W' + b' with the means of their rows, a product of
+        its own, so that nothing but the scores reads k."""
+        heads, dim = self.num_heads, self.dim
+        weight, bias = (p.asnumpy().astype(np.float64)[dim:2 * dim] for p in (self.qkv.weight, self.qkv.bias))
+        metric = dense_of(weight.reshape(heads, -1, dim).mean(0), bias.reshape(heads, -1).mean(0))
+        return FusedMergingAttention(super().fuse(), metric)
+
+
+class FusedMergingAttention(nn.Cell):
+    """MergingAttention with a layer of its own for the metric; inputs and outputs as there."""
+
+    def __init__(self, attention: Attention, metric: nn.Dense):
+        super().__init__()
+        self.attention, self.metric = attention, metric
+
+    def construct(self, x, size):
+        return self.attention(x, size)[0], self.metric(x)
+
+
+class CompensatedAttention(MergingAttention):
+    """MergingAttention whose queries and values have ToCom's plugin added, if `compensates`.
+
+    `tokens` is the largest number of tokens, with nothing merged.
+    """
+
+    def __init__(self, dim: int, num_heads: int, tokens: int, units_per_degree: int = 2):
+        super().__init__(dim, num_heads)
+        self.q_tocom = TokenCompensator(dim, tokens, units_per_degree)
+        self.v_tocom = TokenCompensator(dim, tokens, units_per_degree)
+        self.compensates = True
+
+    def project(self, x):
+        if not self.compensates:
+            return super().project(x)
+        q, k, v = ops.split(self.qkv(x), self.dim, axis=-1)
+        q, v = q + self.q_tocom(x), v + self.v_tocom(x)
+        return split_heads(q, self.num_heads), split_heads(k, self.num_heads), split_heads(v, self.num_heads)
+
+    def fuse(self) -> nn.Cell:
+        """W_q x + T_q x = (W_q + T_q) x, and the same for v: the plugin goes into the rows of qkv that make q and v."""
+        weight = self.qkv.weight.asnumpy().astype(np.float64)
+        if self.compensates:
+            weight[:self.dim] += self.q_tocom.weight()
+            weight[2 * self.dim:] += self.v_tocom.weight()
+        merged = MergingAttention(self.dim, self.num_heads)
+        merged.qkv, merged.proj = dense_of(weight, self.qkv.bias.asnumpy()), copy.deepcopy(self.proj)
+        return merged.fuse()

@@ -43,8 +43,9 @@ class GatheringTokenMerging(TokenMerging):
         merged = order[:, :count]
         kept = ops.sort(order[:, count:].astype(mstype.float32))[0].astype(mstype.int32)
         start = CANDIDATES[self.protected]
-        protected = ops.tile(Tensor(np.arange(self.protected)[None], mstype.int32), (batch, 1))
-        kept = ops.concat((protected, kept * 2 + start), 1)
+        kept = kept * 2 + start
+        if self.protected:                                                                      # tile refuses (B, 0)
+            kept = ops.concat((ops.tile(Tensor(np.arange(self.protected)[None], mstype.int32), (batch, 1)), kept), 1)
         return kept, merged * 2 + start, ops.gather_elements(target.astype(mstype.int32), 1, merged)
 
     def _joins(self, target, count: int):

@@ -20,7 +20,7 @@ CANDIDATES, TARGETS = (0, 2, 2), (1, 1, 3)
 
 def merged_count(count: int, tokens: int, protected: int) -> int:
     """How many of `tokens` tokens a layer merges that shall merge `count`: at most half of those not protected."""
-    return max(0, min(count, (tokens - max(protected, 1)) // 2))
+    return max(0, min(count, (tokens - protected) // 2))
 
 
 def match_tokens(metric, protected: int) -> tuple[Tensor, Tensor]:

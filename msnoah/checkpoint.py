@@ -16,7 +16,7 @@ from msnoah.mindspore_checkpoint import read_mindspore_checkpoint, write_mindspo
 from msnoah.nn.step_inputs import weights
 from msnoah.safetensors_checkpoint import read_safetensors
 from msnoah.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
-from msnoah.weight_names import is_plugin, match_weights
+from msnoah.weight_names import describe_plugin_fault, is_plugin, match_weights
 
 _LOG = logging.getLogger(__name__)
 _METADATA = "msnoah.metadata"  # JSON in UTF-8, one uint8 an array element, so that MindSpore reads the file too
@@ -38,6 +38,7 @@ class LoadReport:
 
 def load_checkpoint(
     model: nn.Cell, path: str | PathLike, *, plugin: str | PathLike | None = None, strict: bool = True,
+    new_plugin: bool = False,
 ) -> LoadReport:
     """Loads a .ckpt, .safetensors or .pth (told apart by content) into a model by name; published names are translated.
 
@@ -51,6 +52,7 @@ def load_checkpoint(
             and logs what does not; an array of another shape is loaded if a Cell of the model makes it fit, by a method
             `adapt_weight(name, array)` that takes the weight's name in this Cell and returns the array in its new
             shape, or None.
+        new_plugin: a plugin of which the files hold nothing is not asked for, and stays as it was built.
 
     Raises:
         CheckpointError: a file that cannot be read or is damaged, one that does not match (strict), or of which nothing
@@ -60,14 +62,18 @@ def load_checkpoint(
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
     arrays = _read_arrays(Path(path))
     if plugin is not None:
-        arrays = {**arrays, **_read_plugin(Path(plugin))}
+        arrays = _with_plugin(arrays, _read_plugin(Path(plugin)))
     if hasattr(model, "translate_weights"):
         arrays = model.translate_weights(arrays)
+    if new_plugin and not any(map(is_plugin, arrays)):
+        shapes = {name: shape for name, shape in shapes.items() if not is_plugin(name)}
     matching = match_weights(arrays, shapes, None if strict else functools.partial(_adapt, model))
     fits = not (matching.missing or matching.unexpected or matching.mismatched)
     if (strict and not fits) or not matching.pairs:
         files = path if plugin is None else f"{path} with {plugin}"
         raise CheckpointError(f"{files}: does not fit the model: {matching}")
+    if plugin is not None and (fault := describe_plugin_fault(matching.mismatched, matching.missing, matching.unexpected)):
+        raise CheckpointError(f"{plugin}: does not fit the model: {fault}")     # whoever names a plugin wants all of it
     if not fits or matching.adapted:
         _LOG.warning("%s: loaded in part: %s", path, matching)
     for name, array in matching.pairs.items():
@@ -126,6 +132,12 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if start[8:9] == b"{":
         return read_safetensors(path)
     return _read_ckpt(path)[0]
+
+
+def _with_plugin(arrays: dict[str, np.ndarray], plugin: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Both, and what a file's names have before `blocks.` before the plugin's as well, so that one rule reads them all."""
+    before = next((name[:name.index("blocks.")] for name in arrays if "blocks." in name), "")
+    return {**arrays, **{before + name: array for name, array in plugin.items()}}
 
 
 def _read_plugin(path: Path) -> dict[str, np.ndarray]:

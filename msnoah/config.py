@@ -283,10 +283,18 @@ class ProgressiveNormConfig(Section):
     start: Fraction = 1.0
 
 
+def _check_distinct(degrees: list[int]) -> list[int]:
+    repeated = [degree for number, degree in enumerate(degrees) if degree in degrees[:number]]
+    if repeated:
+        raise ValueError(f"names {repeated[0]} twice; each is drawn as often as the others, so name it once")
+    return degrees
+
+
 class CompensationConfig(Section):
     """ToCom's pre-training: each step draws two degrees; the plugin learns to answer at one as the model does at the other."""
 
-    degrees: Annotated[list[Annotated[int, Field(ge=0, le=16)]], Field(min_length=2)] = list(range(17))
+    degrees: Annotated[list[Annotated[int, Field(ge=0, le=16)]], Field(min_length=2),
+                       AfterValidator(_check_distinct)] = list(range(17))
     temperature: Positive = 1.0   # of the softmax whose Kullback-Leibler divergence is the loss
 
 
@@ -298,7 +306,8 @@ class TrainConfig(Section):
     eval_batch_size: Count | None = None
     accumulate: Count = 1
     repeats: Count = 1   # an epoch's images come so often, each time augmented anew, and so many fewer of them
-    trainable: list[str] = []   # only weights with one of these in their names are trained; all if left out
+    # only weights with one of these in their names are trained; if left out all, or the plugin if there is compensation
+    trainable: list[str] = []
     compensation: CompensationConfig | None = None
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -312,6 +321,18 @@ class TrainConfig(Section):
     eval_every: Count = 1
     checkpoint_every_steps: Count | None = None
     mode: Literal["graph", "pynative"] = "graph"
+
+    @model_validator(mode="after")
+    def _compensation_of_a_frozen_model(self):
+        changing = next((key for key in ("progressive_norm", "bn_reestimation_epochs") if getattr(self, key)), None)
+        if self.compensation and changing:
+            raise ValueError(f"{changing} changes the model that compensation leaves as it is; leave one of them out")
+        return self
+
+    @property
+    def trained_parts(self) -> list[str]:
+        """Parts of the names of weights that are trained; empty where all are."""
+        return self.trainable or (["_tocom."] if self.compensation else [])
 
 
 class ExportConfig(Section):

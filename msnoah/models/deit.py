@@ -19,7 +19,7 @@ from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import TruncatedNormal, initializer
 
 from msnoah.errors import ModelError
-from msnoah.nn.arguments import check_choice, check_counts, check_divisible, check_positive, check_rate
+from msnoah.nn.arguments import check_choice, check_counts, check_divisible, check_finite, check_positive, check_rate
 from msnoah.nn.attention import Attention
 from msnoah.nn.drop_path import drop_path_rates
 from msnoah.nn.folding import dense_after, is_affine
@@ -27,7 +27,7 @@ from msnoah.nn.linear import linear
 from msnoah.nn.linear_attention import LinearAttention
 from msnoah.nn.merging_attention import CompensatedAttention, MergingAttention
 from msnoah.nn.merging_block import MergingBlock
-from msnoah.nn.merging_degrees import Degree, check_tokens, set_compensation, spread
+from msnoah.nn.merging_degrees import Degree, check_tokens, is_degree_list, set_compensation, spread
 from msnoah.nn.patch_embed import PatchEmbed
 from msnoah.nn.rep_norm import token_norm
 from msnoah.nn.token_merging import TokenMerging
@@ -44,8 +44,8 @@ class DeiT(nn.Cell):
 
     tokens_merged: ToMe's r, how many tokens each block merges, or a list with a number for each; merging_schedule:
     "constant", "decreasing" or "increasing" over the blocks. source_degree: what tokens_merged was in training, one
-    number or a list; given, the model has ToCom's plugin (of tocom_units units a degree), which is added tocom_scale
-    times. Raises ModelError for sizes that do not fit together.
+    number, of the same schedule, or a list; given, the model has ToCom's plugin (of tocom_units units a degree), which
+    is added tocom_scale times. Raises ModelError for sizes that do not fit together.
     """
 
     def __init__(
@@ -60,12 +60,16 @@ class DeiT(nn.Cell):
                      embed_dim=embed_dim, depth=depth, num_heads=num_heads, tocom_units=tocom_units)
         check_positive(mlp_ratio=mlp_ratio, norm_eps=norm_eps)
         check_rate(drop_path_rate=drop_path_rate)
+        check_finite(tocom_scale=tocom_scale)
         check_choice("attention", attention, ("softmax", "linear"))
         check_divisible({"image_size": image_size}, {"patch_size": patch_size})
         map_size = image_size // patch_size
         self.class_tokens = (1 + distilled) if attention == "softmax" else 0
         tokens = map_size ** 2 + self.class_tokens
         self.tokens_merged = spread("tokens_merged", tokens_merged, depth, merging_schedule)
+        self.source_degree = None if source_degree is None else spread(
+            "source_degree", source_degree, depth, "constant" if is_degree_list(source_degree) else merging_schedule)
+        self.tocom_scale = tocom_scale
         self.merges = any(self.tokens_merged) or source_degree is not None
         _check_merging(self, attention, distilled, tokens)
         plugin_units = None if source_degree is None else tocom_units
@@ -87,7 +91,7 @@ class DeiT(nn.Cell):
         if distilled:
             self.head_dist = linear(embed_dim, num_classes)
         if source_degree is not None:
-            set_compensation(self, spread("source_degree", source_degree, depth), self.tokens_merged, tocom_scale)
+            set_compensation(self, self.source_degree, self.tokens_merged, tocom_scale)
 
     def construct(self, x):
         x = self.norm(self.encode(self.embed(x)))               # (B, C_in, H, W) -> (B, N, C)
@@ -143,7 +147,7 @@ def _merging_attention(shape: tuple[int, int], tokens: int, plugin_units: int | 
 
 def _check_merging(model: DeiT, attention: str, distilled: bool, tokens: int) -> None:
     if attention == "linear" and (model.merges or distilled):
-        what = "distilled" if distilled else "tokens_merged"
+        what = "distilled" if distilled else "tokens_merged" if any(model.tokens_merged) else "source_degree"
         raise ModelError(f"{what}: linear attention has neither a class token nor merging; use attention='softmax'")
     check_tokens(model.tokens_merged, tokens, model.class_tokens)
 

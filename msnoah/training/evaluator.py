@@ -38,7 +38,8 @@ def evaluate_run(
     """
     config, path = run.config(), _checkpoint_path(run, checkpoint)
     select_device(device or config.device)
-    model = create_model(config.model.name, checkpoint=path, **config.model_arguments())
+    plugin = config.model.plugin if str(path) == config.model.checkpoint else None   # what a run wrote has its own
+    model = create_model(config.model.name, checkpoint=path, plugin=plugin, **config.model_arguments())
     mixed_precision(model, config.train.amp_level)
     source = open_source(config.data, "val")
     loader = validation_loader(source, config, views)

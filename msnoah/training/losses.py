@@ -1,4 +1,7 @@
-"""Loss functions: of soft targets, which have mixup and label smoothing in them already, and of every pixel's label."""
+"""Loss functions: of soft targets, which have mixup and label smoothing in them already, of every pixel's label, and of
+another model's logits."""
+
+from collections.abc import Callable
 
 import mindspore as ms
 from mindspore import Tensor, ops
@@ -32,3 +35,17 @@ def pixel_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     counted = labels != IGNORE
     chosen = ops.gather_elements(log_probabilities, 1, ops.where(counted, labels, 0).expand_dims(1))   # (B, 1, H, W)
     return -(chosen.squeeze(1) * counted.astype(ms.float32)).mean()
+
+
+def soft_distillation(temperature: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of a student's logits and its teacher's, both (B, K) of any float type, in float32:
+
+    temperature^2 / (B K) * sum of p_T (log p_T - log p_S), where p = softmax(logits / temperature) (Hinton 2015). The
+    divergence is divided by B K, as DeiT's and ToCom's recipes have it, not by B.
+    """
+    def loss(logits, teacher_logits):
+        student = ops.log_softmax(logits.astype(ms.float32) / temperature, -1)
+        teacher = ops.log_softmax(teacher_logits.astype(ms.float32) / temperature, -1)
+        return (ops.exp(teacher) * (teacher - student)).mean() * temperature**2   # (B, K) -> ()
+
+    return loss

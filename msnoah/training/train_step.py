@@ -44,11 +44,13 @@ class FusedStep:
             return loss, norm
 
         self._step = compiled(step, train.mode)
+        self.compiles = True   # at the next call
 
     def __call__(self, batches: Iterable[Batch], scalars: np.ndarray) -> StepResult:
         """Takes one step on the only batch of `batches`, with the optimiser's step_scalars."""
         (batch,) = batches
         loss, norm = self._step(Tensor(batch.images), Tensor(batch.targets), Tensor(scalars))
+        self.compiles = False
         return StepResult(float(loss), float(norm), True)
 
 
@@ -65,6 +67,7 @@ class AccumulatedStep:
         self._norm = compiled(_norm_of(self._sums), train.mode)
         self._clear = compiled(_clearing(self._sums), train.mode)
         self._count, self._limit, self._loss_scale = train.accumulate, train.clip_grad_norm, loss_scale
+        self.compiles = True   # at the next call
 
     def __call__(self, batches: Iterable[Batch], scalars: np.ndarray) -> StepResult:
         """Takes one step on all of `batches`, with the optimiser's step_scalars."""
@@ -73,6 +76,7 @@ class AccumulatedStep:
         self._clear()
         losses = [float(self._accumulate(Tensor(b.images), Tensor(b.targets), weight)) for b in batches]
         norm = float(self._norm()) / scale
+        self.compiles = False
         applied = bool(np.isfinite(norm))
         self._loss_scale.adjust(applied)
         if applied:

@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
+from functools import partial
 from typing import Any
 
 import mindspore as ms
@@ -11,7 +12,7 @@ import numpy as np
 from mindspore import Parameter, nn
 from tqdm import tqdm
 
-from msnoah.checkpoint import save_weights
+from msnoah.checkpoint import load_checkpoint, save_weights
 from msnoah.config import RunConfig
 from msnoah.data.batches import Batch
 from msnoah.data.sources import Source, open_source
@@ -22,16 +23,19 @@ from msnoah.run_folder import RunFolder
 from msnoah.training.averaging import WeightAverage
 from msnoah.training.bn_reestimation import BatchNormReestimation
 from msnoah.training.clock import EpochClock
+from msnoah.training.compensation import CompensationStep, check_compensation, draw_degrees, restore_degrees
 from msnoah.training.device import select_device
 from msnoah.training.evaluator import evaluation_rows, validation_loader
+from msnoah.training.freezing import freeze, frozen_norms
 from msnoah.training.interruption import Interrupted, Interruption
 from msnoah.training.last_checkpoint import SavedRun, check_same_run, find_saved_run, write_saved_run
 from msnoah.training.loss_scale import LossScale
+from msnoah.training.losses import soft_distillation
 from msnoah.training.mixed_precision import mixed_precision
 from msnoah.training.optimizers import create_optimizer, optimizer_state
 from msnoah.training.schedules import check_schedule, learning_rate, progressive_share
 from msnoah.training.tasks import find_task
-from msnoah.training.train_step import StepResult, create_step
+from msnoah.training.train_step import AccumulatedStep, FusedStep, StepResult, create_step
 from msnoah.training.training_state import TrainingState, gather, restore
 
 DROPS = 10   # purpose of a random stream
@@ -132,15 +136,21 @@ class Trainer:
     def _build_model(self, checkpoint: str | None) -> None:
         config, settings = self.config, self.settings
         ms.set_seed(config.seed)   # the draws of the initial weights
-        self.model = create_model(config.model.name, checkpoint=checkpoint, strict=config.model.strict,
-                                  **config.model_arguments())
+        self.model = create_model(config.model.name, **config.model_arguments())
+        if checkpoint:
+            load_checkpoint(self.model, checkpoint, plugin=config.model.plugin, strict=config.model.strict,
+                            new_plugin=bool(settings.compensation))
         _require_classifier(self.model, config.model.name)
         _require_batch(self.model, settings.batch_size)
         step_inputs.prepare_drops(self.model, settings.batch_size)
         self.weights = step_inputs.weights(self.model)
+        if settings.compensation:
+            check_compensation(config, self.model, self.weights)
+        changing = freeze(self.weights, settings.trained_parts)
+        self.frozen_norms = frozen_norms(self.model, changing)
         mixed_precision(self.model, settings.amp_level)
-        self.optimizer = create_optimizer([w for w in self.weights.values() if w.requires_grad], settings.optimizer)
-        self.average = WeightAverage(self.weights, settings.ema_decay, settings.mode) if settings.ema_decay else None
+        self.optimizer = create_optimizer([w for w in changing.values() if w.requires_grad], settings.optimizer)
+        self.average = WeightAverage(changing, settings.ema_decay, settings.mode) if settings.ema_decay else None
         self.loss_scale = LossScale(enabled=settings.amp_level != "O0")
         self.evaluate = self.task.evaluator(self.model, settings.mode, evaluation_rows(config))
 
@@ -155,7 +165,7 @@ class Trainer:
             for done in range(done + 1, self.steps_per_epoch + 1):
                 self.interruption.check()
                 result, lr = self._take_step(batches)
-                progress.set_postfix(loss=f"{result.loss:.4f}", lr=f"{lr:.2e}", refresh=False)
+                progress.set_postfix(loss=f"{result.loss:.4g}", lr=f"{lr:.2e}", refresh=False)
                 progress.update()
                 every = self.settings.checkpoint_every_steps
                 if every and state.step % every == 0 and done < self.steps_per_epoch:
@@ -163,10 +173,10 @@ class Trainer:
 
     def _take_step(self, batches: Iterator[Batch]) -> tuple[StepResult, float]:
         state, loss_scale = self.state, self.loss_scale
-        compiles = self._prepare_step()
+        self._prepare_step()
         lr = learning_rate(state.step, self.settings, self.steps_per_epoch)
         scalars = self.optimizer.step_scalars(lr, state.step - loss_scale.skipped_steps)
-        with self.clock.compiling() if compiles else self.clock.step():
+        with self.clock.compiling() if self._step.compiles else self.clock.step():
             result = self._step(self._draw_batches(batches), scalars)
             self._check_finite(result)
             if result.applied and self.average:
@@ -175,18 +185,31 @@ class Trainer:
         state.loss_sum += result.loss
         return result, lr
 
-    def _prepare_step(self) -> bool:
-        """Sets PRepBN's share; True if the step is to be compiled: at first, and when the pure LayerNorm steps end."""
-        self.model.set_train(True)
+    def _prepare_step(self) -> None:
+        """Sets PRepBN's share, and makes the step: at first, and anew when the pure LayerNorm steps end."""
+        self._set_training()
         progressive = self.settings.progressive_norm
         share, warm = progressive_share(self.state.step, progressive) if progressive else (0.0, False)
         step_inputs.set_layer_norm_share(self.model, share)
-        if self._step is not None and warm == self._warm:
-            return False
-        step_inputs.set_warm(self.model, warm)
-        self._step = create_step(self.model, self.optimizer, self.settings, self.loss_scale, self.task.loss)
-        self._warm = warm
-        return True
+        if self._step is None or warm != self._warm:
+            step_inputs.set_warm(self.model, warm)
+            self._step, self._warm = self._create_step(), warm
+
+    def _set_training(self) -> None:
+        self.model.set_train(True)
+        for norm in self.frozen_norms:
+            norm.set_train(False)
+
+    def _create_step(self) -> FusedStep | AccumulatedStep | CompensationStep:
+        settings, compensation = self.settings, self.settings.compensation
+        loss = soft_distillation(compensation.temperature) if compensation else self.task.loss
+        create = partial(create_step, self.model, self.optimizer, settings, self.loss_scale, loss)
+        if not compensation:
+            return create()
+        return CompensationStep(self.model, settings.mode, self._draw_degrees, create, self._set_training)
+
+    def _draw_degrees(self) -> tuple[int, int]:
+        return draw_degrees(self.settings.compensation.degrees, self.config.seed, self.state.step)
 
     def _draw_batches(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The next batches of a step, each with what it drops drawn."""
@@ -239,6 +262,8 @@ class Trainer:
 
     def _evaluate(self, number: int) -> dict[str, float]:
         """Metrics of the averaged weights if there are any, else of the trained; best.ckpt if they are the best."""
+        if self.settings.compensation:
+            restore_degrees(self.model)
         with self.average.applied() if self.average else nullcontext():
             batches = self.interruption.watch(self.val_loader.epoch(0))
             metrics = self.evaluate(batches, self.classes).result()
@@ -261,7 +286,7 @@ class Trainer:
         moments = {"optimizer.": optimizer_state(self.optimizer)}
         if self.average is None:
             return {"": self.weights, **moments}
-        return {"": self.average.averages, "optimizer.trained.": self.weights, **moments}
+        return {"": self.weights | self.average.averages, "optimizer.trained.": self.average.weights, **moments}
 
     def _save_last(self) -> None:
         config = self.config.model_dump(mode="json")

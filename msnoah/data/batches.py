@@ -39,15 +39,19 @@ class BatchLoader:
     """The batches of a split, in the same bits whatever `data.workers` is and wherever an epoch is entered."""
 
     def __init__(self, source: Source, data: DataConfig, *, batch_size: int, training: bool, seed: int = 0,
-                 mixup: MixupConfig | None = None, label_smoothing: float = 0.0, views: ViewKind = "val"):
+                 mixup: MixupConfig | None = None, label_smoothing: float = 0.0, views: ViewKind = "val",
+                 repeats: int = 1):
         """Training shuffles, augments, mixes, smooths and drops the last short batch; evaluation does none of these.
+
+        repeats: repeated augmentation (Hoffer 2020, Berman 2019). In training a sample comes so often in a row, each
+        time augmented anew; an epoch has as many samples as ever, so it sees so many fewer of them.
 
         Raises:
             DataError: no samples, or fewer than one training batch of them.
         """
         self._source, self._data, self._batch_size = source, data, batch_size
         self._training, self._seed, self._mixup = training, seed, mixup
-        self._smoothing = label_smoothing if training else 0.0
+        self._smoothing, self._repeats = (label_smoothing, repeats) if training else (0.0, 1)
         self._reported: set[str] = set()
         self.views = open_views(source, data, "train" if training else views)
         if len(source) < (batch_size if training else 1):
@@ -90,28 +94,33 @@ class BatchLoader:
             _LOG.warning("epoch %d: %d samples skipped", epoch + 1, len(skipped))
 
     def _order(self, epoch: int) -> np.ndarray:
+        """The draws of an epoch. Draw i + size * k is of sample i for the k-th time: each has a stream of its own."""
         size = len(self._source)
-        return Streams(self._seed, epoch).at(Purpose.ORDER).permutation(size) if self._training else np.arange(size)
+        if not self._training:
+            return np.arange(size)
+        samples = Streams(self._seed, epoch).at(Purpose.ORDER).permutation(size)[:-(-size // self._repeats)]
+        return (samples[:, None] + size * np.arange(self._repeats)).ravel()[:size]   # copies are neighbours
 
     def _build(self, epoch: int, order: np.ndarray, skipped: list, stop: threading.Event, number: int) -> Any:
-        indices = order[number * self._batch_size:(number + 1) * self._batch_size]
+        draws = order[number * self._batch_size:(number + 1) * self._batch_size]
         streams = Streams(self._seed, epoch)
         samples = []
-        for index in map(int, indices):
+        for draw in map(int, draws):
             if stop.is_set():
                 return None
-            random = streams.at(Purpose.SAMPLE, index) if self._training else None
-            sample = self._read(index, random, skipped)
+            random = streams.at(Purpose.SAMPLE, draw) if self._training else None
+            sample = self._read(draw % len(self._source), random, skipped)
             if sample is not None:
                 samples.append(sample)
-        return self._collate(samples, indices, streams, number)
+        return self._collate(samples, draws, streams, number)
 
-    def _collate(self, samples: list[tuple[Any, int]], indices: np.ndarray, streams: Streams, number: int) -> Any:
-        """What the loader yields, of views and the indices they were read from: not `indices` where some were skipped."""
+    def _collate(self, samples: list[tuple[Any, int]], draws: np.ndarray, streams: Streams, number: int) -> Any:
+        """What the loader yields, of views and the indices they were read from: others than `draws` where some were
+        skipped."""
         labels = np.array([self._source.labels[index] for _, index in samples], np.int32)
         images, targets = self._arrays([views for views, _ in samples], labels)
         if self._training:
-            targets = self._regularise(images, targets, streams, number, indices)
+            targets = self._regularise(images, targets, streams, number, draws)
         padded = np.pad(labels, (0, self._batch_size - len(labels)))
         return Batch(images, targets, padded, len(labels), self._rows_per_sample)
 
@@ -145,12 +154,12 @@ class BatchLoader:
             targets[:count] = smooth_targets(labels, targets.shape[1], self._smoothing)
         return images, targets
 
-    def _regularise(self, images: np.ndarray, targets: np.ndarray, streams: Streams, number: int, indices) -> np.ndarray:
+    def _regularise(self, images: np.ndarray, targets: np.ndarray, streams: Streams, number: int, draws) -> np.ndarray:
         """Random erasing and mixup, in place; returns the mixed targets."""
         probability = self._data.augment.random_erasing
         if probability:
-            for image, index in zip(images, map(int, indices)):
-                random_erasing(image, probability, streams.at(Purpose.ERASING, index), self._data.augment.erasing_fill)
+            for image, draw in zip(images, map(int, draws)):
+                random_erasing(image, probability, streams.at(Purpose.ERASING, draw), self._data.augment.erasing_fill)
         if self._mixup:
             targets = mix(images, targets, self._mixup, streams.at(Purpose.MIXING, number))
         return targets

@@ -30,7 +30,7 @@ class SegmentationLoader(BatchLoader):
         """As BatchLoader; evaluation takes images one by one, whatever `batch_size` is."""
         super().__init__(source, data, batch_size=batch_size if training else 1, training=training, **options)
 
-    def _collate(self, samples: list, indices: np.ndarray, streams: Streams, number: int) -> Batch | Windows | None:
+    def _collate(self, samples: list, draws: np.ndarray, streams: Streams, number: int) -> Batch | Windows | None:
         if not self._training:
             return Windows(normalise(samples[0][0][0], self._data), *samples[0][0][1:]) if samples else None
         images = normalise(np.stack([image for (image, _), _ in samples]), self._data)   # (B, H, W, C) -> (B, C, H, W)

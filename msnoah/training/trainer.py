@@ -126,7 +126,7 @@ class Trainer:
         settings, data = self.settings, self.config.data
         self.loader = self.task.loader(
             train_source, data, batch_size=settings.batch_size, training=True, seed=self.config.seed,
-            mixup=settings.mixup, label_smoothing=settings.label_smoothing)
+            mixup=settings.mixup, label_smoothing=settings.label_smoothing, repeats=settings.repeats)
         self.val_loader = validation_loader(val_source, self.config)
         self.steps_per_epoch = len(self.loader) // settings.accumulate
         if not self.steps_per_epoch:
@@ -329,8 +329,8 @@ def _require_classifier(model: nn.Cell, name: str) -> None:
 def _require_batch(model: nn.Cell, batch_size: int) -> None:
     smallest = getattr(model, "smallest_batch", 1)
     if batch_size < smallest:
-        raise ConfigError(f"train.batch_size is {batch_size}, but {type(model).__name__} has norms of one number a sample, "
-                          f"whose variance takes {smallest} samples or more")
+        raise ConfigError(f"train.batch_size is {batch_size}, but {type(model).__name__} has norms of one number a "
+                          f"sample, whose variance takes {smallest} samples or more")
 
 
 def _say(line: str) -> None:

@@ -193,3 +193,31 @@ def test_batches_are_built_ahead():
         time.sleep(0.01)
     assert 20 <= len(source.reads) <= 25  # the one that was taken and workers + 1 more, 5 images each
     batches.close()
+
+
+def test_repeated_augmentation_deals_copies_side_by_side_each_augmented_anew():
+    plain = config(augment={"crop": "random_resized", "random_erasing": 1.0})
+    source = NumberedSource(24)
+
+    def repeated(repeats, seed=3):
+        return BatchLoader(source, plain, batch_size=6, training=True, seed=seed, repeats=repeats)
+
+    once, thrice = list(repeated(1).epoch(1)), list(repeated(3).epoch(1))
+    assert len(once) == len(thrice) == 4
+    labels = np.concatenate([batch.labels for batch in thrice])
+    # 8 of the 24 samples, in the order of an epoch without copies
+    assert np.array_equal(labels, np.repeat(np.concatenate([batch.labels for batch in once])[:8], 3))
+    first = [image.tobytes() for batch in thrice for image in batch.images]
+    assert len(set(first)) == 24, "two copies are the same view"
+    assert first[0] == once[0].images[0].tobytes(), "the first copy is the one of an epoch without copies"
+    assert_same(repeated(3).epoch(1, start=2), thrice[2:])
+    assert not np.array_equal(next(iter(repeated(3, seed=4).epoch(1))).labels, thrice[0].labels)
+
+
+@pytest.mark.parametrize("count, repeats, distinct", [(23, 3, 8), (23, 1, 23), (5, 7, 1)])
+def test_an_epoch_of_copies_has_as_many_samples(count, repeats, distinct):
+    source = NumberedSource(count)
+    batches = list(BatchLoader(source, config(workers=1), batch_size=1, training=True, repeats=repeats).epoch(0))
+    assert len(batches) == len(source.reads) == count
+    assert len(set(source.reads)) == distinct
+    assert all(one == other for one, other in zip(source.reads, source.reads[1:repeats]))

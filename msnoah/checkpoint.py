@@ -16,7 +16,7 @@ from msnoah.mindspore_checkpoint import read_mindspore_checkpoint, write_mindspo
 from msnoah.nn.step_inputs import weights
 from msnoah.safetensors_checkpoint import read_safetensors
 from msnoah.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
-from msnoah.weight_names import describe_plugin_fault, is_plugin, match_weights
+from msnoah.weight_names import Matching, describe_plugin_fault, is_plugin, match_weights, plugin_weights, with_plugin
 
 _LOG = logging.getLogger(__name__)
 _METADATA = "msnoah.metadata"  # JSON in UTF-8, one uint8 an array element, so that MindSpore reads the file too
@@ -62,25 +62,31 @@ def load_checkpoint(
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
     arrays = _read_arrays(Path(path))
     if plugin is not None:
-        arrays = _with_plugin(arrays, _read_plugin(Path(plugin)))
+        arrays = with_plugin(arrays, _read_plugin(Path(plugin)))
     if hasattr(model, "translate_weights"):
         arrays = model.translate_weights(arrays)
     if new_plugin and not any(map(is_plugin, arrays)):
         shapes = {name: shape for name, shape in shapes.items() if not is_plugin(name)}
     matching = match_weights(arrays, shapes, None if strict else functools.partial(_adapt, model))
-    fits = not (matching.missing or matching.unexpected or matching.mismatched)
-    if (strict and not fits) or not matching.pairs:
-        files = path if plugin is None else f"{path} with {plugin}"
-        raise CheckpointError(f"{files}: does not fit the model: {matching}")
-    if plugin is not None and (fault := describe_plugin_fault(matching.mismatched, matching.missing, matching.unexpected)):
-        raise CheckpointError(f"{plugin}: does not fit the model: {fault}")     # whoever names a plugin wants all of it
-    if not fits or matching.adapted:
-        _LOG.warning("%s: loaded in part: %s", path, matching)
+    _check_matching(matching, path, plugin, strict)
     for name, array in matching.pairs.items():
         parameter = parameters[name]
         ops.assign(parameter, Tensor(np.array(array), parameter.dtype))   # set_data would not reach compiled functions
     return LoadReport(
         list(matching.pairs), matching.adapted, matching.missing, matching.unexpected, matching.mismatched)
+
+
+def _check_matching(matching: Matching, path: str | PathLike, plugin: str | PathLike | None, strict: bool) -> None:
+    """Of a plugin that is named, all must fit whether strict or not."""
+    fits = not (matching.missing or matching.unexpected or matching.mismatched)
+    if (strict and not fits) or not matching.pairs:
+        files = path if plugin is None else f"{path} with {plugin}"
+        raise CheckpointError(f"{files}: does not fit the model: {matching}")
+    fault = describe_plugin_fault(matching.pairs, matching.mismatched, matching.missing, matching.unexpected)
+    if plugin is not None and fault:
+        raise CheckpointError(f"{plugin}: does not fit the model: {fault}")
+    if not fits or matching.adapted:
+        _LOG.warning("%s: loaded in part: %s", path, matching)
 
 
 def _adapt(model: nn.Cell, name: str, array: np.ndarray) -> np.ndarray | None:
@@ -94,7 +100,7 @@ def _adapt(model: nn.Cell, name: str, array: np.ndarray) -> np.ndarray | None:
 
 
 def save_weights(model: nn.Cell, path: str | PathLike, metadata: dict[str, Any]) -> None:
-    """Writes a model's weights as a .ckpt that MindSpore reads too, with JSON-able metadata; the file is replaced in one step.
+    """Writes a model's weights as a .ckpt that MindSpore reads too, with JSON-able metadata, in one step.
 
     Raises:
         RunFolderError: the system refused to write; the earlier file is kept.
@@ -134,18 +140,12 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     return _read_ckpt(path)[0]
 
 
-def _with_plugin(arrays: dict[str, np.ndarray], plugin: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Both, and what a file's names have before `blocks.` before the plugin's as well, so that one rule reads them all."""
-    before = next((name[:name.index("blocks.")] for name in arrays if "blocks." in name), "")
-    return {**arrays, **{before + name: array for name, array in plugin.items()}}
-
-
 def _read_plugin(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a ToCom plugin by their names in a model, whatever the file has before them."""
-    found = {name: array for name, array in _read_arrays(path).items() if is_plugin(name)}
+    found = plugin_weights(_read_arrays(path))
     if not found:
-        raise CheckpointError(f"{path}: holds no ToCom plugin (weights named blocks.N.attn.q_tocom.adapter_down.weight ...)")
-    return {name[name.index("blocks."):]: array for name, array in found.items()}
+        raise CheckpointError(
+            f"{path}: holds no ToCom plugin (weights named blocks.N.attn.q_tocom.adapter_down.weight ...)")
+    return found
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Published weight names and ours: which array of a checkpoint belongs to which weight of a model, and what does not fit."""
+"""Published weight names and ours: which array of a file belongs to which weight of a model, and what does not fit."""
 
 import dataclasses
 import re
@@ -41,7 +41,8 @@ class Matching:
     hint: str
 
     def __str__(self) -> str:
-        shapes = [f"{name}: {_size(file)} in the file, {_size(model)} in the model" for name, (file, model) in self.mismatched.items()]
+        shapes = [f"{name}: {_size(file)} in the file, {_size(model)} in the model"
+                  for name, (file, model) in self.mismatched.items()]
         parts = [
             _listed(self.adapted, "adapted"),
             _listed(self.missing, "missing"),
@@ -81,8 +82,8 @@ def match_weights(
             adapted.append(ours)
     unexpected = [name for name in arrays if name not in names and not _is_ignorable(name)]
     missing = [name for name in shapes if name not in pairs and name not in mismatched]
-    hint = (_norm_hint(arrays, shapes) or _distillation_hint(missing, unexpected)
-            or _plugin_hint(mismatched, missing, unexpected) or _head_hint(mismatched, missing, unexpected))
+    hint = (_lone_plugin_hint(arrays, missing) or _norm_hint(arrays, shapes) or _distillation_hint(missing, unexpected)
+            or _specific_hint(pairs, mismatched, missing, unexpected))
     return Matching(pairs, adapted, missing, unexpected, mismatched, hint)
 
 
@@ -133,7 +134,8 @@ def _norm_hint(arrays: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int,
     in_file, in_model = _norm_layout(arrays), _norm_layout(shapes)
     if None in (in_file, in_model) or in_file == in_model:
         return ""
-    return f'the file has the norms of norm="{in_file}", the model those of norm="{in_model}"; build the model with norm="{in_file}"'
+    return (f'the file has the norms of norm="{in_file}", the model those of norm="{in_model}"; '
+            f'build the model with norm="{in_file}"')
 
 
 def _norm_layout(names: Mapping[str, object]) -> str | None:
@@ -141,29 +143,81 @@ def _norm_layout(names: Mapping[str, object]) -> str | None:
 
 
 def _distillation_hint(missing: list[str], unexpected: list[str]) -> str:
-    for names, which in ((unexpected, "the file has a distillation token, the model has not; build the model with distilled=True"),
-                         (missing, "the model has a distillation token, the file has not; build the model with distilled=False")):
+    for names, has, has_not in ((unexpected, "file", "model"), (missing, "model", "file")):
         if any(name.endswith("dist_token") for name in names):
-            return which
+            return (f"the {has} has a distillation token, the {has_not} has not; "
+                    f"build the model with distilled={has == 'file'}")
     return ""
 
 
-def _plugin_hint(mismatched: dict[str, tuple], missing: list[str], unexpected: list[str]) -> str:
-    """Of ToCom's plugin, if nothing else differs."""
-    differing = [*mismatched, *missing, *unexpected]
-    if not differing or not all(map(is_plugin, differing)):
+def plugin_weights(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a ToCom plugin by their names in a model, whatever a file has before; no averages or moments."""
+    return {name[_PLUGIN.search(name).start():]: array for name, array in arrays.items()
+            if is_plugin(name) and not name.startswith(_STATE_PREFIXES)}
+
+
+def with_plugin(arrays: Mapping[str, np.ndarray], plugin: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A file's arrays and a plugin, before whose names stands what the file's have before `blocks.`."""
+    names = (name for name in arrays if not name.startswith(_STATE_PREFIXES) and "blocks." in name)
+    before = next((name[:name.index("blocks.")] for name in names), "")
+    return {**arrays, **{before + name: array for name, array in plugin.items()}}
+
+
+def describe_plugin_fault(
+    loaded: Iterable[str], mismatched: Mapping[str, tuple], missing: Iterable[str], unexpected: Iterable[str],
+) -> str:
+    """Why ToCom's plugin does not fit, and what to do; "" if what differs is no weight of one."""
+    shapes = {name: pair for name, pair in mismatched.items() if is_plugin(name)}
+    lacks, has = any(map(is_plugin, missing)), any(map(is_plugin, unexpected))
+    if shapes:
+        return _plugin_shape_fault(*next(iter(shapes.items())))
+    if not (lacks or has):
         return ""
-    if unexpected and not missing:
-        return "the file has a ToCom plugin, the model has not; build the model with source_degree"
-    if missing and not unexpected:
-        return "the file has no ToCom plugin; name one by `plugin`, or give strict=False to start with one that changes nothing"
-    file, model = (max(shape) for shape in next(iter(mismatched.values()), ((0,), (0,))))
-    return f"the plugin is for width {file}, the model's is {model}" if file != model else "the plugin is of another size"
+    if lacks and has or any(map(is_plugin, loaded)):
+        return "the plugin is for other blocks than the model's"
+    if has:
+        return "the file has a ToCom plugin, the model has none; build the model with source_degree"
+    return ("the file has no ToCom plugin; name one by `plugin`, or give strict=False to start with one that changes "
+            "nothing")
+
+
+def _plugin_shape_fault(name: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> str:
+    """adapter_down is (units, width), adapter_up the other way round."""
+    if any(len(shape) != 2 for shape in shapes):
+        return "the plugin is of another form"
+    (units, width), (model_units, model_width) = (
+        shape if name.endswith("adapter_down.weight") else shape[::-1] for shape in shapes)
+    if width != model_width:
+        return f"the plugin is for width {width}, the model's is {model_width}"
+    return (f"the plugin has {units} hidden units, the model's {model_units}; "
+            f"tocom_units is a sixteenth of that: {_sixteenth(units)}, not {_sixteenth(model_units)}")
+
+
+def _sixteenth(units: int) -> str:
+    return f"{units / 16:g}"
+
+
+def _specific_hint(
+    loaded: Iterable[str], mismatched: dict[str, tuple], missing: list[str], unexpected: list[str],
+) -> str:
+    """Of the plugin and the head, if nothing else differs."""
+    rest = {name: shapes for name, shapes in mismatched.items() if not is_plugin(name)}
+    absent, more = ([name for name in names if not is_plugin(name)] for names in (missing, unexpected))
+    if not all(map(_HEAD.match, [*rest, *absent, *more])):
+        return ""
+    plugin = describe_plugin_fault(loaded, mismatched, missing, unexpected)
+    return "; ".join(filter(None, (plugin, _head_hint(rest, absent, more))))
+
+
+def _lone_plugin_hint(names: Iterable[str], missing: list[str]) -> str:
+    if missing and names and all(map(is_plugin, names)):
+        return ("the file has a ToCom plugin alone; name it by `plugin`, and the weights that it goes with by "
+                "`checkpoint`")
+    return ""
 
 
 def _head_hint(mismatched: dict[str, tuple], missing: list[str], unexpected: list[str]) -> str:
-    differing = [*mismatched, *missing, *unexpected]
-    if not differing or not all(map(_HEAD.match, differing)):
+    if not (mismatched or missing or unexpected):
         return ""
     if missing or unexpected:
         return "only the head differs; strict=False loads everything else"

@@ -22,6 +22,13 @@ def check_positive(**values) -> None:
                 raise ModelError(f"{name}={value!r}: expected numbers above 0")
 
 
+def check_finite(**values) -> None:
+    """Every value is a number, of either sign, and finite; ModelError otherwise."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) < float("inf"):
+            raise ModelError(f"{name}={value!r}: expected a finite number")
+
+
 def check_rate(**values) -> None:
     """Every value is a probability in [0, 1); ModelError otherwise."""
     for name, value in values.items():

@@ -7,7 +7,7 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from msnoah.nn.fusing import replace_cells
-from msnoah.nn.token_merging import TARGETS, CANDIDATES, TokenMerging, match_tokens, merged_count
+from msnoah.nn.token_merging import CANDIDATES, TARGETS, TokenMerging, match_tokens, merged_count
 
 
 class GatheringTokenMerging(TokenMerging):
@@ -55,4 +55,5 @@ class GatheringTokenMerging(TokenMerging):
 
 def with_gathering(model: nn.Cell) -> nn.Cell:
     """A copy of a model whose token merging sorts and gathers."""
-    return replace_cells(copy.deepcopy(model), TokenMerging, lambda cell: GatheringTokenMerging(cell.count, cell.protected))
+    return replace_cells(
+        copy.deepcopy(model), TokenMerging, lambda cell: GatheringTokenMerging(cell.count, cell.protected))

@@ -7,7 +7,10 @@ from msnoah.nn.transformer_block import TransformerBlock
 
 
 class MergingBlock(TransformerBlock):
-    """x + attention(norm(x)), merging, then x + MLP(norm(x)). x (B, N, C), size (B, N, 1) or None -> (B, N - r, C), size"""
+    """x + attention(norm(x)), merging, then x + MLP(norm(x)).
+
+    x (B, N, C), size (B, N, 1) or None -> (B, N - r, C), (B, N - r, 1) or None
+    """
 
     def __init__(self, dim: int, attention: nn.Cell, mlp_ratio: float, norm: str, norm_eps: float, drop_rate: float,
                  merge: TokenMerging):

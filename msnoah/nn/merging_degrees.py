@@ -22,31 +22,54 @@ def spread(name: str, degree: Degree, depth: int, schedule: str = "constant") ->
     Raises ModelError for negative numbers, or a list that is not one number a block.
     """
     check_choice("merging_schedule", schedule, SCHEDULES)
-    counts = list(degree) if isinstance(degree, Sequence) and not isinstance(degree, str) else [degree]
+    is_list = is_degree_list(degree)
+    counts = list(degree) if is_list else [degree]
     if any(isinstance(count, bool) or not isinstance(count, int) or count < 0 for count in counts):
         raise ModelError(f"{name}={degree!r}: expected a whole number of tokens, 0 or more, or a list of such")
-    if counts != [degree] and schedule != "constant":
+    if is_list and schedule != "constant":
         raise ModelError(f"{name} is a list, one number a block, so leave out merging_schedule={schedule!r}")
-    if counts != [degree] and len(counts) != depth:
+    if is_list and len(counts) != depth:
         raise ModelError(f"{name}={degree!r}: has {len(counts)} numbers, but the model has {depth} blocks")
-    if counts != [degree]:
-        return counts
-    steps = max(depth - 1, 1)
-    ramp = {"constant": [degree * steps] * depth, "increasing": [2 * degree * i for i in range(depth)]}
-    ramp["decreasing"] = ramp["increasing"][::-1]
-    return [amount // steps for amount in ramp[schedule]]
+    return counts if is_list else _ramp(degree, depth, schedule)
+
+
+def is_degree_list(degree: Degree) -> bool:
+    """Whether a degree has a number for each block."""
+    return isinstance(degree, Sequence) and not isinstance(degree, str)
+
+
+def _ramp(count: int, depth: int, schedule: str) -> list[int]:
+    """As ToMe rounds it: in floating point, which makes a few numbers one less than whole numbers would."""
+    first = {"constant": count, "decreasing": 2 * count, "increasing": 0}[schedule] if depth > 1 else count
+    step = (2 * count - 2 * first) / max(depth - 1, 1)
+    return [int(first + step * block) for block in range(depth)]
 
 
 def check_tokens(counts: Sequence[int], tokens: int, protected: int) -> None:
     """ModelError if a block that shall merge tokens finds none left that it could merge."""
+    exhausted = _find_exhausted(counts, tokens, protected)
+    if exhausted is not None:
+        block, left = exhausted
+        raise ModelError(
+            f"tokens_merged={_shown(counts)}: uses up the {tokens} tokens; block {block} of {len(counts)} has "
+            f"{left} left and nothing to merge; at most {_largest(tokens, protected, len(counts))} a block can be")
+
+
+def _find_exhausted(counts: Sequence[int], tokens: int, protected: int) -> tuple[int, int] | None:
+    """The first block, from 1, that shall merge and cannot, and the tokens that are left there."""
     left = tokens
     for block, count in enumerate(counts, 1):
         merged = merged_count(count, left, protected)
         if count and not merged:
-            raise ModelError(
-                f"tokens_merged={_shown(counts)}: uses up the {tokens} tokens; block {block} of {len(counts)} has "
-                f"{left} left and nothing to merge; at most {_largest(tokens, protected, len(counts))} a block can be")
+            return block, left
         left -= merged
+    return None
+
+
+def _largest(tokens: int, protected: int, depth: int) -> int:
+    """The largest number that every block can be given; late blocks may merge fewer."""
+    fitting = (count for count in range(1, tokens) if not _find_exhausted([count] * depth, tokens, protected))
+    return max(fitting, default=0)
 
 
 def set_tokens_merged(model: nn.Cell, counts: Sequence[int]) -> None:
@@ -70,14 +93,6 @@ def set_compensating(model: nn.Cell, compensates: bool) -> None:
 
 def _cells(model: nn.Cell, kind: type) -> list[nn.Cell]:
     return [cell for _, cell in model.cells_and_names() if isinstance(cell, kind)]
-
-
-def _largest(tokens: int, protected: int, depth: int) -> int:
-    """The largest number that every block can merge, the last one perhaps in part."""
-    def fits(count: int) -> bool:
-        left = tokens - count * (depth - 1)
-        return merged_count(count, left, protected) > 0
-    return max((count for count in range(1, tokens) if fits(count)), default=0)
 
 
 def _shown(counts: Sequence[int]) -> str:

@@ -1,8 +1,8 @@
-"""ToCom's plugin: what a change of the number of merged tokens takes from queries and values, made good by a low-rank map.
+"""ToCom's plugin: what a change of the number of merged tokens takes from queries and values, made good by low rank.
 
 Token Compensator: Altering Inference Cost of Vision Transformer without Re-Tuning, Jie et al., ECCV 2024,
-https://arxiv.org/abs/2408.06798. A model was trained merging `source` tokens a layer and now merges `target`. The hidden
-units of the map lie on a scale of degrees from 0 to 16; those between the two degrees are used, with their sign.
+https://arxiv.org/abs/2408.06798. A model was trained merging `source` tokens a layer and now merges `target`. The
+hidden units of the map lie on a scale of degrees from 0 to 16; those between the two degrees are used, with their sign.
 """
 
 import math
@@ -13,6 +13,7 @@ from mindspore import dtype as mstype
 from mindspore.common.initializer import Uniform
 
 from msnoah.errors import ModelError
+from msnoah.nn.arguments import check_finite
 from msnoah.nn.dropout import dropout
 
 DEGREES = 16
@@ -46,7 +47,8 @@ class TokenCompensator(nn.Cell):
         return self.adapter_up(hidden * self.unit_gate.astype(hidden.dtype))
 
     def gate(self, source: int, target: int, scale: float) -> Tensor:
-        """The `unit_gate` of a pair of degrees; ModelError for degrees that the plugin does not know."""
+        """The `unit_gate` of a pair of degrees; ModelError for degrees that the plugin does not know, a bad scale."""
+        check_finite(tocom_scale=scale)
         for name, degree in (("source_degree", source), ("tokens_merged", target)):
             if not 0 <= degree <= DEGREES:
                 raise ModelError(f"{name}={degree}: ToCom's plugin knows 0 to {DEGREES} merged tokens a block")

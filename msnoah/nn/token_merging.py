@@ -46,10 +46,11 @@ def rank_descending(values):
 
 
 class TokenMerging(nn.Cell):
-    """Merges `count` tokens. x (B, N, C), size (B, N, 1) or None, metric (B, N, d) -> (B, N - count, C), (B, N - count, 1)
+    """Merges `count` tokens. x (B, N, C), size (B, N, 1) or None, metric (B, N, d) -> (B, N - r, C), (B, N - r, 1)
 
-    A merged token is the mean of its tokens weighted by their sizes, the numbers of patches that went into them.
-    `protected`: 0, 1 (class token first) or 2 (and a distillation token).
+    r is `merged_count`; where it is 0, x and size pass as they are. A merged token is the mean of its tokens weighted
+    by their sizes, the numbers of patches that went into them. `protected`: 0, 1 (class token first) or 2 (and a
+    distillation token).
     """
 
     def __init__(self, count: int, protected: int = 1):

@@ -1,9 +1,8 @@
-"""DeiT with token merging and ToCom against the authors' numbers: decisions, sizes, membership, class tokens, logits."""
+"""DeiT with token merging and ToCom against the authors' numbers: decisions, sizes, members, class tokens, logits."""
 
 import functools
 import itertools
 
-import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import nn
@@ -37,8 +36,8 @@ def golden_model(run: str) -> nn.Cell:
     if run in PLAIN:
         model = create_model("deit_tiny_patch16_224", tokens_merged=PLAIN[run])
     else:
-        source, target, scale = COMPENSATED[run]
-        model = create_model("deit_tiny_patch16_224_tocom", source_degree=source, tokens_merged=target, tocom_scale=scale)
+        keys = ("source_degree", "tokens_merged", "tocom_scale")
+        model = create_model("deit_tiny_patch16_224_tocom", **dict(zip(keys, COMPENSATED[run])))
     fill(model, deit_value)
     return model
 
@@ -56,7 +55,8 @@ def watched_run(run: str, form: str, fused: bool) -> tuple[np.ndarray, list[dict
         states.append((outputs[0] if isinstance(outputs, tuple) else outputs).asnumpy())
 
     handles = [block.register_forward_hook(keep_state) for block in model.blocks]
-    handles += [cell.register_forward_hook(keep_merge) for _, cell in model.cells_and_names() if isinstance(cell, TokenMerging)]
+    handles += [cell.register_forward_hook(keep_merge) for _, cell in model.cells_and_names()
+                if isinstance(cell, TokenMerging)]
     logits = model(golden_images(run)).asnumpy()
     for handle in handles:
         handle.remove()
@@ -76,7 +76,8 @@ def decisions(merge: dict) -> dict[str, np.ndarray] | None:
     place, stay = rows.argmax(1), rows.shape[1] - merge["tokens"] // 2
     merged = np.stack([np.flatnonzero(row >= stay) for row in place[:, ::2]]) * 2
     into = (np.take_along_axis(place, merged, 1) - stay) * 2 + 1
-    return {"merged": merged, "into": into, "kept": np.stack([rows[sample, :stay].argmax(1) for sample in (0, 1)]), "rows": rows}
+    kept = np.stack([rows[sample, :stay].argmax(1) for sample in (0, 1)])
+    return {"merged": merged, "into": into, "kept": kept, "rows": rows}
 
 
 def assert_sorted(metric, merged: np.ndarray, into: np.ndarray) -> None:
@@ -91,7 +92,7 @@ def assert_sorted(metric, merged: np.ndarray, into: np.ndarray) -> None:
 def test_decisions_of_every_block_are_the_authors(run, form, fused):
     _, merges, _ = watched_run(run, form, fused)
     assert len(merges) == (0 if run == "r0" else 12)
-    for block, merge in enumerate(merges[:11] if fused else merges):    # what a fused last block merges is read by nobody
+    for block, merge in enumerate(merges[:11] if fused else merges):    # a fused last block merges nothing
         found, expected = decisions(merge), golden_decisions(run, block)
         assert (found is None) == (expected is None)
         if found is None:

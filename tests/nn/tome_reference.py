@@ -30,7 +30,7 @@ def margin(metric: np.ndarray, count: int, protected: int) -> float:
 
 
 def membership(metric: np.ndarray, count: int, protected: int) -> np.ndarray:
-    """Which tokens go into which, 0 or 1 (N - r, N): protected ones, even ones that stay, odd ones with what they got."""
+    """Which tokens go into which, 0 or 1 (N - r, N): protected, even ones that stay, odd ones with what they got."""
     merged, into, kept = decide(metric, count, protected)
     rows = np.eye(len(metric))
     np.add.at(rows, into, rows[merged])

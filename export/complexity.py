@@ -46,18 +46,28 @@ def count_weights(model: onnx.ModelProto) -> int:
 
 
 def _with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
-    """The model without its large weights and with a number for the batch wherever its name stands."""
+    """The model without its large weights and with a number for the batch wherever its name stands.
+
+    Declared shapes that this leaves open are dropped, to be inferred anew; the others say what inference cannot know,
+    as behind sizes that the graph computes.
+    """
     light = without_weights(model)
+    firsts = [dims[0] for dims in map(_dims, light.graph.input) if dims]
+    names = {first.dim_param for first in firsts} - {""}
+    infos = (*light.graph.input, *light.graph.value_info)
+    named = [dim for info in infos for dim in _dims(info) if dim.dim_param in names]
+    for dim in [*(first for first in firsts if not first.HasField("dim_value")), *named]:
+        dim.dim_value = batch
+    declared = [info for info in light.graph.value_info if _read_shape(info) is not None]
     del light.graph.value_info[:]
-    shapes = [info.type.tensor_type.shape.dim for info in light.graph.input]
-    names = {shape[0].dim_param for shape in shapes if shape}
-    for shape in shapes:
-        for axis, dim in enumerate(shape):
-            if dim.dim_param in names - {""} or (axis == 0 and not dim.HasField("dim_value")):
-                dim.dim_value = batch
-    for info in light.graph.output:   # as declared for an open batch; inferred anew
+    light.graph.value_info.extend(declared)
+    for info in light.graph.output:
         info.type.tensor_type.ClearField("shape")
     return light
+
+
+def _dims(info: onnx.ValueInfoProto):
+    return info.type.tensor_type.shape.dim
 
 
 def _read_shape(info: onnx.ValueInfoProto) -> Shape | None:

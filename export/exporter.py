@@ -1,8 +1,6 @@
 """From a trained run to verified artifacts: load, fuse, write MindIR and ONNX from one fused Cell, compare both with the original."""
 
 import datetime
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,29 +9,31 @@ from typing import Any
 import numpy as np
 import onnx
 from mindspore import nn
-from pydantic import ValidationError
 from tqdm import tqdm
 
 from msnoah.atomic_file import replacing
-from msnoah.config import DataConfig, ExportConfig, RunConfig
+from msnoah.config import DataConfig, ExportConfig, Tokens
 from msnoah.data.palette import class_colors
 from msnoah.data.sources import open_source
-from msnoah.errors import ConfigError, DataError, RunFolderError
+from msnoah.errors import DataError, VerificationError
 from msnoah.export import metadata
 from msnoah.export.cell_conversion import export_onnx
+from msnoah.export.export_task import ExportTask, open_task
 from msnoah.export.label_check import verify_labels
 from msnoah.export.label_map import as_label_map
+from msnoah.export.merging_facts import describe_merging
 from msnoah.export.mindir import batch_free_mindir_bytes, count_primitives
 from msnoah.export.minimal_filtering import filter_minimally
-from msnoah.export.model_input import ModelInput, find_input, natural_input, squeezed_input
+from msnoah.export.model_input import ModelInput, natural_input, squeezed_input
+from msnoah.export.near_ties import find_flipped
 from msnoah.export.onnx_summary import count_operators, describe_inputs
 from msnoah.export.preprocessing import embed_preprocessing
 from msnoah.export.reference_runs import run_cell, run_mindir
 from msnoah.export.sample_inputs import sample_pixels
 from msnoah.export.verification import Check, Predict, require_passed, run_onnx, verify
 from msnoah.nn.fusing import fuse
+from msnoah.nn.gathering_token_merging import with_gathering
 from msnoah.nn.step_inputs import count_parameters
-from msnoah.registry import create_model
 from msnoah.run_folder import RunFolder, write_json
 from msnoah.source_commit import find_commit
 
@@ -46,39 +46,36 @@ def export_run(run: RunFolder, *, checkpoint: str | Path = "best", **overrides: 
     Args:
         run: a folder that training has made.
         checkpoint: "best" (the last one if there is no best), "last", or the path of a weights file.
-        **overrides: fields of ExportConfig in place of the config's.
+        **overrides: fields of ExportConfig in place of the config's; `family` is `export_family`'s to write.
 
     Returns:
         The record that export.json holds.
 
     Raises:
+        ConfigError, ModelError: settings that fit neither each other nor the model.
         RunFolderError: nothing trained yet, or the folder cannot be written; earlier artifacts are whole.
-        CheckpointError: the checkpoint is damaged or does not fit the model.
+        CheckpointError: the checkpoint, or the plugin, is damaged or does not fit the model.
         ConversionError: a layer that has no ONNX form.
         VerificationError: an artifact differs by more than the tolerance. Both are written, marked as not verified.
     """
-    config = run.config()
-    settings = _settings(config, overrides)
-    taken = find_input(config.data, settings)
-    path = _find_checkpoint(run, checkpoint)
-    _require_writable(run)
+    task = open_task(run, checkpoint, overrides)
     with tqdm(total=5, unit="step", leave=False) as progress:
         _step(progress, "loading")
-        model = create_model(config.model.name, checkpoint=path, **config.model_arguments())
+        model = task.build_model(task.settings.tokens_merged)
         _step(progress, "fusing and compiling")
-        artifacts = _build(fuse(model), taken, config.data, settings)
+        artifacts = _build(fused_form(model, task), task)
         _step(progress, "verifying")
-        pixels, origin = sample_pixels(config, max(settings.verify_batches))
-        checks = _verify(model, artifacts, taken, pixels, config.data, settings)
-        if config.data.segmentation and settings.label_map:
+        pixels, origin = sample_pixels(task.config, max(task.settings.verify_batches))
+        comparison = _compare(model, artifacts, task, pixels)
+        checks = comparison.checks()
+        if task.data.segmentation and task.settings.label_map:
             artifacts.onnx = as_label_map(artifacts.onnx)
-            checks += _verify_labels(model, artifacts, taken, pixels, config.data, settings)
+            checks += _verify_labels(comparison.reference, artifacts.onnx, task, pixels)
         _step(progress, "writing")
-        record = _describe(config, settings, path, artifacts, taken, checks, origin)
-        record["parameters"] = {"trained": count_parameters(model), "fused": artifacts.parameters}
+        record = _describe(task, artifacts, model, checks, origin)
         _write(run, artifacts, record)
         progress.update()
-    require_passed(checks, settings.tolerance)
+    comparison.require_passed(checks)
     return record
 
 
@@ -92,29 +89,90 @@ class _Artifacts:
     parameters: int
 
 
-def _settings(config: RunConfig, overrides: dict[str, Any]) -> ExportConfig:
-    try:
-        return ExportConfig(**{**config.export.model_dump(), **overrides})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise ConfigError(f"export.{'.'.join(map(str, fault['loc']))}: {fault['msg']}, found {fault['input']!r}") from None
+@dataclass(frozen=True)
+class Comparison:
+    """A trained model, and what was made of it by name; each takes a batch of uint8 pixels and gives logits."""
+
+    task: ExportTask
+    reference: Predict
+    artifacts: dict[str, Predict]
+    pixels: np.ndarray
+    merges: bool
+
+    def checks(self) -> list[Check]:
+        """One for each artifact and batch."""
+        tolerance = self.task.settings.tolerance
+        batches = batches_of(self.pixels, self.task.settings)
+        return verify(self.reference, self.artifacts, batches, outputs=[OUTPUT], tolerance=tolerance)
+
+    def require_passed(self, checks: Sequence[Check]) -> None:
+        """VerificationError unless all passed; of a model that merges tokens it says where a near-tie may be why."""
+        tolerance = self.task.settings.tolerance
+        try:
+            require_passed(checks, tolerance)
+        except VerificationError as error:
+            failed = [name for name in self.artifacts if any(c.artifact == name and not c.passed for c in checks)]
+            if not (self.merges and failed):
+                raise
+            remark = find_flipped(self.reference, self.artifacts[failed[0]], [self.pixels], tolerance)
+            raise VerificationError(f"{error}; {remark}" if remark else str(error)) from None
 
 
-def _find_checkpoint(run: RunFolder, checkpoint: str | Path) -> Path:
-    named = {"best": run.best_checkpoint, "last": run.last_checkpoint}
-    path = named.get(str(checkpoint), Path(checkpoint))
-    if str(checkpoint) == "best" and not path.is_file() and run.last_checkpoint.is_file():
-        print(f"{run.path}: no best.ckpt yet; last.ckpt is exported", file=sys.stderr)
-        return run.last_checkpoint
-    if not path.is_file():
-        lacking = "nothing trained yet" if str(checkpoint) in named else "no such checkpoint"
-        raise RunFolderError(f"{path}: {lacking}; expected 'best', 'last' or the path of a weights file")
-    return path
+def fused_form(model: nn.Cell, task: ExportTask) -> nn.Cell:
+    """The Cell that artifacts are made from: fused, with the form of token merging that the settings ask for."""
+    fused = fuse(model)
+    return with_gathering(fused) if task.settings.token_merging == "gather" else fused
 
 
-def _require_writable(run: RunFolder) -> None:
-    if not os.access(run.path, os.W_OK | os.X_OK):
-        raise RunFolderError(f"{run.path}: cannot be written; change its rights, or copy the run")
+def build_onnx(fused: nn.Cell, task: ExportTask) -> onnx.ModelProto:
+    """The ONNX model of a fused Cell, with what the settings put around it."""
+    data, settings = task.data, task.settings
+    embeds_clips = settings.embed_preprocessing and data.clip
+    given = squeezed_input(data) if embeds_clips else task.taken   # pixels of clips are normalised as images
+    zeros = np.zeros((1, *given.shape), np.float32)
+    model = export_onnx(fused, zeros, opset=settings.opset, input_names=[given.name], output_names=[OUTPUT])
+    if settings.fast_convolutions:
+        model = filter_minimally(model)
+    if settings.embed_preprocessing:
+        model = embed_preprocessing(model, data.mean, data.std, frames=data.clip.frames if data.clip else None)
+    return model
+
+
+def compare(model: nn.Cell, artifacts: dict[str, Predict], task: ExportTask, pixels: np.ndarray) -> Comparison:
+    """The trained model beside artifacts that take uint8 pixels, by name."""
+    reference = _on_normalised(run_cell(model), natural_input(task.data), task.data)
+    return Comparison(task, reference, artifacts, pixels, bool(getattr(model, "merges", False)))
+
+
+def on_pixels(predict: Predict, task: ExportTask) -> Predict:
+    """How an ONNX artifact answers uint8 pixels, which it may normalise itself."""
+    return predict if task.settings.embed_preprocessing else _on_normalised(predict, task.taken, task.data)
+
+
+def batches_of(pixels: np.ndarray, settings: ExportConfig) -> list[list[np.ndarray]]:
+    """The inputs on which artifacts are verified, one list a batch."""
+    return [[pixels[:size]] for size in settings.verify_batches]
+
+
+def describe_origin(task: ExportTask, model: nn.Cell, tokens_merged: Tokens | None) -> dict[str, Any]:
+    """What a record says of the model, and of how pixels become its input."""
+    data, merging = task.data, describe_merging(task, model, tokens_merged)
+    layout, embedded = task.taken.layout, task.settings.embed_preprocessing
+    return {
+        "model": task.config.model.name, "arguments": task.arguments(tokens_merged), "checkpoint": task.checkpoint.name,
+        **({"merging": merging} if merging else {}),
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "commit": find_commit(), "versions": metadata.find_versions(), "classes": list(data.classes),
+        "preprocessing": metadata.describe_preprocessing(data, layout, embedded=embedded, palette=_palette(data)),
+    }
+
+
+def describe_verification(checks: Sequence[Check], task: ExportTask, origin: str) -> dict[str, Any]:
+    """What a record says of its checks, made on inputs from `origin`."""
+    return {
+        "tolerance": task.settings.tolerance, "inputs": origin, "passed": all(check.passed for check in checks),
+        "checks": [check.to_record() for check in checks],
+    }
 
 
 def _step(progress: tqdm, name: str) -> None:
@@ -122,76 +180,43 @@ def _step(progress: tqdm, name: str) -> None:
     progress.set_description(name)
 
 
-def _build(fused: nn.Cell, taken: ModelInput, data: DataConfig, settings: ExportConfig) -> _Artifacts:
-    embeds_clips = settings.embed_preprocessing and data.clip
-    given = squeezed_input(data) if embeds_clips else taken   # pixels of clips are normalised as images
-    zeros = np.zeros((1, *given.shape), np.float32)
-    model = export_onnx(fused, zeros, opset=settings.opset, input_names=[given.name], output_names=[OUTPUT])
-    if settings.fast_convolutions:
-        model = filter_minimally(model)
-    if settings.embed_preprocessing:
-        model = embed_preprocessing(model, data.mean, data.std, frames=data.clip.frames if data.clip else None)
-    return _Artifacts(model, *batch_free_mindir_bytes(fused, taken.shape), count_parameters(fused))
+def _build(fused: nn.Cell, task: ExportTask) -> _Artifacts:
+    model = build_onnx(fused, task)
+    return _Artifacts(model, *batch_free_mindir_bytes(fused, task.taken.shape), count_parameters(fused))
 
 
-def _verify(
-    model: nn.Cell, artifacts: _Artifacts, taken: ModelInput, pixels: np.ndarray, data: DataConfig,
-    settings: ExportConfig,
-) -> list[Check]:
-    predictors = {
-        "onnx": _on_pixels(run_onnx(artifacts.onnx), taken, data, settings),
-        "mindir": _on_normalised(run_mindir(artifacts.mindir, artifacts.mindir_batch), taken, data),
-    }
-    reference = _on_normalised(run_cell(model), natural_input(data), data)
-    return verify(reference, predictors, _batches(pixels, settings), outputs=[OUTPUT], tolerance=settings.tolerance)
+def _compare(model: nn.Cell, artifacts: _Artifacts, task: ExportTask, pixels: np.ndarray) -> Comparison:
+    mindir = _on_normalised(run_mindir(artifacts.mindir, artifacts.mindir_batch), task.taken, task.data)
+    return compare(model, {"onnx": on_pixels(run_onnx(artifacts.onnx), task), "mindir": mindir}, task, pixels)
 
 
-def _verify_labels(
-    model: nn.Cell, artifacts: _Artifacts, taken: ModelInput, pixels: np.ndarray, data: DataConfig,
-    settings: ExportConfig,
-) -> list[Check]:
-    predict = _on_pixels(run_onnx(artifacts.onnx), taken, data, settings)
-    reference = _on_normalised(run_cell(model), natural_input(data), data)
-    return verify_labels(reference, predict, _batches(pixels, settings), artifact="onnx", output=LABELS,
+def _verify_labels(reference: Predict, model: onnx.ModelProto, task: ExportTask, pixels: np.ndarray) -> list[Check]:
+    predict, settings = on_pixels(run_onnx(model), task), task.settings
+    return verify_labels(reference, predict, batches_of(pixels, settings), artifact="onnx", output=LABELS,
                          tolerance=settings.tolerance)
-
-
-def _on_pixels(predict: Predict, taken: ModelInput, data: DataConfig, settings: ExportConfig) -> Predict:
-    """How an artifact answers uint8 pixels, which it may normalise itself."""
-    return predict if settings.embed_preprocessing else _on_normalised(predict, taken, data)
 
 
 def _on_normalised(predict: Predict, form: ModelInput, data: DataConfig) -> Predict:
     return lambda inputs: predict([form.from_pixels(pixels, data) for pixels in inputs])
 
 
-def _batches(pixels: np.ndarray, settings: ExportConfig) -> list[list[np.ndarray]]:
-    return [[pixels[:size]] for size in settings.verify_batches]
-
-
 def _describe(
-    config: RunConfig, settings: ExportConfig, checkpoint: Path, artifacts: _Artifacts, taken: ModelInput,
-    checks: Sequence[Check], origin: str,
+    task: ExportTask, artifacts: _Artifacts, model: nn.Cell, checks: Sequence[Check], origin: str,
 ) -> dict[str, Any]:
-    model, data = artifacts.onnx, config.data
+    onnx_model = artifacts.onnx
     return {
-        "model": config.model.name, "arguments": config.model_arguments(), "checkpoint": checkpoint.name,
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "commit": find_commit(), "versions": metadata.find_versions(), "classes": list(data.classes),
-        "preprocessing": metadata.describe_preprocessing(data, taken.layout, embedded=settings.embed_preprocessing, palette=_palette(data)),
-        "inputs": describe_inputs(model.graph.input), "outputs": describe_inputs(model.graph.output),
+        **describe_origin(task, model, task.settings.tokens_merged),
+        "inputs": describe_inputs(onnx_model.graph.input), "outputs": describe_inputs(onnx_model.graph.output),
         "artifacts": {
-            "onnx": {"opset": model.opset_import[0].version, "operators": count_operators(model)},
+            "onnx": {"opset": onnx_model.opset_import[0].version, "operators": count_operators(onnx_model)},
             # Preprocessing is never embedded in the MindIR, so it lists its own inputs.
             "mindir": {
                 "batch": artifacts.mindir_batch, "primitives": count_primitives(artifacts.mindir),
-                "inputs": [taken.describe()],
+                "inputs": [task.taken.describe()],
             },
         },
-        "verification": {
-            "tolerance": settings.tolerance, "inputs": origin, "passed": all(check.passed for check in checks),
-            "checks": [check.to_record() for check in checks],
-        },
+        "verification": describe_verification(checks, task, origin),
+        "parameters": {"trained": count_parameters(model), "fused": artifacts.parameters},
     }
 
 

@@ -1,6 +1,5 @@
 """What an artifact says of itself: model, classes, preprocessing, commit and versions, in ONNX metadata and in export.json."""
 
-import hashlib
 import json
 import platform
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import onnx
 
 import msnoah
 from msnoah.config import DataConfig
+from msnoah.file_hash import hash_file
 
 _PREFIX = "msnoah."
 _PACKAGES = ("mindspore", "onnx", "onnxruntime", "numpy")
@@ -48,8 +48,7 @@ def describe_preprocessing(
 
 def describe_file(path: Path) -> dict[str, Any]:
     """Name, SHA-256 and size of an artifact."""
-    contents = path.read_bytes()
-    return {"file": path.name, "sha256": hashlib.sha256(contents).hexdigest(), "size_bytes": len(contents)}
+    return {"file": path.name, "sha256": hash_file(path), "size_bytes": path.stat().st_size}
 
 
 def find_versions() -> dict[str, str]:
@@ -61,8 +60,8 @@ def write_metadata(model: onnx.ModelProto, record: dict[str, Any]) -> None:
     """Puts the facts of an export record into an ONNX model: producer, doc string, and one `msnoah.` property for each."""
     model.producer_name, model.producer_version = "msnoah", record["versions"]["msnoah"]
     model.doc_string = f"{record['model']}, fused and exported by msnoah from MindSpore {record['versions']['mindspore']}"
-    keys = ("model", "arguments", "classes", "preprocessing", "commit", "versions", "created")
-    properties = {key: record[key] for key in keys} | {"verified": record["verification"]["passed"]}
+    keys = ("model", "arguments", "merging", "classes", "preprocessing", "commit", "versions", "created")
+    properties = {key: record[key] for key in keys if key in record} | {"verified": record["verification"]["passed"]}
     texts = {_PREFIX + key: value if isinstance(value, str) else json.dumps(value) for key, value in properties.items()}
     others = {item.key: item.value for item in model.metadata_props if not item.key.startswith(_PREFIX)}
     del model.metadata_props[:]

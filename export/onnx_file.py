@@ -1,5 +1,6 @@
 """ONNX models, checked and written without a second copy of their weights; above 2 GB weights lie beside the file."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -40,10 +41,53 @@ def save_onnx(model: onnx.ModelProto, path: str | Path, *, single_file_limit: in
     data_path = path.with_name(f"{path.name}.data")
     with replacing(path) as temporary, replacing(data_path) as temporary_data:
         with temporary_data.open("wb") as data, temporary.open("wb") as file:
-            tensors = [_move_out(tensor, data, data_path.name) for tensor in model.graph.initializer]
-            file.writelines(_encode_model(model, tensors))
+            WeightsFile(data, data_path.name).write_model(model, file)
         if data_path.exists():  # A kill between the two renames must not leave the old graph with the new weights.
             path.unlink(missing_ok=True)
+
+
+class WeightsFile:
+    """Weights of one or several models in a file of their own, each aligned, those with equal bytes once.
+
+    Attributes:
+        location: its name as the models have it, in their own folder.
+    """
+
+    def __init__(self, file: BinaryIO, location: str):
+        self.location = location
+        self._file = file
+        self._offsets: dict[bytes, int] = {}
+
+    def write_model(self, model: onnx.ModelProto, file: BinaryIO) -> None:
+        """Writes a model to `file` with its large weights here; small ones stay with it. Writing it again adds none."""
+        tensors = [self._move(tensor) if _is_large(tensor) else tensor for tensor in model.graph.initializer]
+        file.writelines(_encode_model(model, tensors))
+
+    def _move(self, tensor: TensorProto) -> TensorProto:
+        """The tensor that refers to its bytes in the weights file."""
+        contents = tensor.raw_data
+        moved = _select(tensor, lambda f: f.name != "raw_data")
+        moved.data_location = TensorProto.EXTERNAL
+        for key, value in {"location": self.location, "offset": self._place(contents), "length": len(contents)}.items():
+            moved.external_data.add(key=key, value=str(value))
+        return moved
+
+    def _place(self, contents: bytes) -> int:
+        key = hashlib.sha256(contents).digest()
+        if key not in self._offsets:
+            self._file.write(bytes(-self._file.tell() % ALIGNMENT))
+            self._offsets[key] = self._file.tell()
+            self._file.write(contents)
+        return self._offsets[key]
+
+
+def weights_size(model: onnx.ModelProto) -> int:
+    """Bytes of a model's weights that a weights file holds, without what aligns them."""
+    return sum(_size(tensor) for tensor in model.graph.initializer if _is_large(tensor))
+
+
+def _is_large(tensor: TensorProto) -> bool:
+    return tensor.HasField("raw_data") and _size(tensor) > INLINE_LIMIT
 
 
 def check_onnx(model: onnx.ModelProto) -> None:
@@ -91,20 +135,6 @@ def _check_size(tensor: TensorProto) -> None:
 def _size(tensor: TensorProto) -> int:
     """Bytes that the tensor's shape needs; reading raw_data itself would copy it."""
     return math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-
-
-def _move_out(tensor: TensorProto, data: BinaryIO, location: str) -> TensorProto:
-    """Writes a tensor's bytes to the data file; returns the tensor that refers to them. Small ones stay as they are."""
-    if not tensor.HasField("raw_data") or _size(tensor) <= INLINE_LIMIT:
-        return tensor
-    data.write(bytes(-data.tell() % ALIGNMENT))
-    moved = _select(tensor, lambda f: f.name != "raw_data")
-    moved.data_location = TensorProto.EXTERNAL
-    contents = tensor.raw_data
-    for key, value in {"location": location, "offset": data.tell(), "length": len(contents)}.items():
-        moved.external_data.add(key=key, value=str(value))
-    data.write(contents)
-    return moved
 
 
 def _select(message: Message, keep: Callable[[FieldDescriptor], bool]) -> Message:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,12 +72,12 @@ def require_passed(checks: Iterable[Check], tolerance: float) -> None:
         raise VerificationError(f"{worst.artifact} differs from the trained model {figures} {where}")
 
 
-def run_onnx(model: onnx.ModelProto | bytes) -> Predict:
-    """How to run an ONNX model: in ONNX Runtime on the CPU."""
+def run_onnx(model: onnx.ModelProto | bytes | Path) -> Predict:
+    """How to run an ONNX model, or a file by its path: in ONNX Runtime on the CPU."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    contents = model if isinstance(model, bytes) else model.SerializeToString()
-    return run_session(onnxruntime.InferenceSession(contents, options, providers=["CPUExecutionProvider"]))
+    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
+    return run_session(onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"]))
 
 
 def run_session(session: onnxruntime.InferenceSession) -> Predict:

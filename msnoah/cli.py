@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from msnoah.commands.artifacts import declare_export, export
 from msnoah.commands.conversion import convert, declare_convert, declare_verify, verify
+from msnoah.commands.degrees import declare_degrees, degrees
 from msnoah.commands.demo import declare_demo, demo
 from msnoah.commands.evaluation import declare_eval, evaluate
 from msnoah.commands.models import declare_models, models
@@ -63,23 +65,6 @@ def train(arguments: Arguments) -> None:
     run_path = arguments.run or run_path
     run = RunFolder.open(run_path) if arguments.resume else RunFolder.create(run_path, config)
     print_record(run_training(config, run, resume=arguments.resume), arguments)
-
-
-def export(arguments: Arguments) -> None:
-    """Writes model.mindir and model.onnx from the fused model and verifies both; exit 1 if they differ."""
-    from msnoah.export.exporter import export_run
-    from msnoah.run_folder import RunFolder
-
-    keys = ("opset", "embed_preprocessing", "frames_as_channels", "fast_convolutions", "label_map", "tolerance")
-    chosen = {key: getattr(arguments, key) for key in keys}
-    overrides = {key: value for key, value in chosen.items() if value is not None}
-    record = export_run(RunFolder.open(arguments.run), checkpoint=arguments.checkpoint, **overrides)
-    if arguments.json:
-        print_record(record, arguments)
-        return
-    from msnoah.export.metadata import describe_export
-
-    print(describe_export(record))
 
 
 def profile(arguments: Arguments) -> None:
@@ -140,19 +125,6 @@ def _declare_train(parser: argparse.ArgumentParser) -> None:
     declare_json(parser)
 
 
-def _declare_export(parser: argparse.ArgumentParser) -> None:
-    _declare_run(parser)
-    _declare_checkpoint(parser)
-    parser.add_argument("--opset", type=int, help="ONNX opset, 17 or newer")
-    parser.add_argument("--embed-preprocessing", action="store_true", default=None, help="take uint8 NHWC images, normalise in the graph")
-    parser.add_argument(
-        "--logits", action="store_false", dest="label_map", default=None, help="of a segmentation run: logits instead of labels")
-    parser.add_argument("--frames-as-channels", action="store_true", default=None, help="take clips as images of channels * frames")
-    parser.add_argument("--fast-convolutions", action="store_true", default=None, help="ONNX for CPUs: 3x3 convolutions of half the products")
-    parser.add_argument("--tolerance", type=float, help="largest relative difference that passes (default 1e-5)")
-    declare_json(parser)
-
-
 def _declare_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", help="a run folder, or an .onnx file")
     parser.add_argument("--runtime", action="append", choices=("onnxruntime", "mindspore"), help="may be given twice")
@@ -175,10 +147,6 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="a run folder")
 
 
-def _declare_checkpoint(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", default="best", help="best, last, or a file (default: best)")
-
-
 def _integers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
@@ -192,7 +160,8 @@ def _version() -> str:
 COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.ArgumentParser], None]]] = {
     "train": (train, _declare_train),
     "eval": (evaluate, declare_eval),
-    "export": (export, _declare_export),
+    "degrees": (degrees, declare_degrees),
+    "export": (export, declare_export),
     "convert": (convert, declare_convert),
     "verify": (verify, declare_verify),
     "profile": (profile, _declare_profile),

@@ -16,7 +16,10 @@ class RunFolder:
 
     config.yaml (resolved)  history.jsonl  best.ckpt  last.ckpt        written by training
     evaluation.json  evaluation_onnx.json                              written by eval
+    degrees.json                                                       written by degrees
     model.mindir  model.onnx  export.json                              written by export
+    family/*.onnx  family/weights.bin  family/family.json              written by export --family
+    family/accuracy.json  tune.json                                    written by tune
     profiles/*.json                                                    written by profile
     predictions/*.png                                                  written by eval of a segmentation artifact
     demo/*.mp4  demo/*.png                                             written by demo
@@ -31,9 +34,13 @@ class RunFolder:
         self.last_checkpoint = self.path / "last.ckpt"
         self.evaluation_path = self.path / "evaluation.json"
         self.onnx_evaluation_path = self.path / "evaluation_onnx.json"
+        self.degrees_path = self.path / "degrees.json"
         self.mindir_path = self.path / "model.mindir"
         self.onnx_path = self.path / "model.onnx"
         self.export_path = self.path / "export.json"
+        self.family_path = self.path / "family"
+        self.family_record_path = self.family_path / "family.json"
+        self.tuning_path = self.path / "tune.json"
         self.profiles_path = self.path / "profiles"
         self.predictions_path = self.path / "predictions"
         self.report_path = self.path / "report.html"

@@ -11,7 +11,7 @@ from msnoah.checkpoint import load_checkpoint
 from msnoah.config import DataConfig, ExportConfig, RunConfig
 from msnoah.data.preprocessing import normalise
 from msnoah.errors import ConfigError, ConversionError, DataError
-from msnoah.export import exporter, sample_inputs
+from msnoah.export import export_task, sample_inputs
 from msnoah.export.exporter import export_run
 from msnoah.export.metadata import read_metadata
 from msnoah.export.model_input import find_input
@@ -81,7 +81,7 @@ def create_tiny(name: str, checkpoint=None, **arguments) -> nn.Cell:
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        for module in (exporter, test_exporter):
+        for module in (export_task, test_exporter):
             patch.setattr(module, "create_model", create_tiny)
         yield make_run(tmp_path_factory.mktemp("runs") / "tiny", data=DATA)
 

@@ -14,7 +14,7 @@ from mindspore import Tensor, nn
 from msnoah.checkpoint import save_weights
 from msnoah.config import RunConfig
 from msnoah.errors import CheckpointError, ConfigError, ConversionError, DataError, RunFolderError, VerificationError
-from msnoah.export import exporter, sample_inputs
+from msnoah.export import export_task, exporter, sample_inputs
 from msnoah.export.exporter import export_run
 from msnoah.export.metadata import describe_export, read_metadata
 from msnoah.registry import create_model
@@ -193,6 +193,6 @@ def test_wrong_settings(tmp_path, override, match):
 def test_folder_that_cannot_be_written(tmp_path, monkeypatch):
     run = make_run(tmp_path / "run")
     # Asked of the system, since tests may run as root, whom no mode stops.
-    monkeypatch.setattr(exporter.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(export_task.os, "access", lambda path, mode: False)
     with pytest.raises(RunFolderError, match="cannot be written"):
         export_run(run)

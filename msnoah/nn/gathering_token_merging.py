@@ -21,36 +21,37 @@ class GatheringTokenMerging(TokenMerging):
         count = merged_count(self.count, x.shape[1], self.protected)
         if count == 0:
             return x, size
-        kept, merged, target = self.places(metric, count)
         if size is None:
             size = ops.ones((x.shape[0], x.shape[1], 1), x.dtype)
+        kept, merged, target = self.places(metric, count)
         first = TARGETS[self.protected]
-        joins = self._joins(target, len(range(first, x.shape[1], 2))).astype(x.dtype)          # (B, T, r)
-        merged_size = ops.gather(size, merged, 1, 1)                                            # (B, r, 1)
         own_size = size[:, first::2]                                                            # (B, T, 1)
-        target_size = own_size + ops.BatchMatMul()(joins, merged_size)
-        joined = ops.BatchMatMul()(joins, ops.gather(x, merged, 1, 1) * merged_size)            # (B, T, C)
-        targets = (x[:, first::2] * own_size + joined) / target_size
-        sizes = [ops.gather(size, kept, 1, 1), target_size]
-        return ops.concat((ops.gather(x, kept, 1, 1), targets), 1), ops.concat(sizes, 1)
+        joins = self._joins(target, own_size.shape[1]).astype(x.dtype)                          # (B, T, r)
+        weights = joins * ops.gather(size, merged, 1, 1).transpose(0, 2, 1)                     # (B, T, r)
+        target_size = own_size + weights.sum(-1, keepdims=True)
+        joined = ops.BatchMatMul()(weights / target_size, ops.gather(x, merged, 1, 1))          # (B, T, C)
+        targets = x[:, first::2] * (own_size / target_size) + joined
+        return self._in_sequence(x, kept, targets), self._in_sequence(size, kept, target_size)
 
     def places(self, metric, count: int):
-        """Tokens that stay, protected ones first (B, N - T - count), tokens that are merged, and the places among the
-        targets that those go to (B, count); the most similar pair first."""
+        """Candidates that stay (B, A - count), in order; candidates that are merged (B, count), the most similar pair
+        first; and the places among the targets that those go to (B, count)."""
         target, similarity = match_tokens(metric, self.protected)
-        batch, candidates = target.shape
-        order = ops.topk(similarity, candidates)[1].astype(mstype.int32)                        # (B, A)
-        merged = order[:, :count]
-        kept = ops.sort(order[:, count:].astype(mstype.float32))[0].astype(mstype.int32)
+        candidates = target.shape[1]
+        order = ops.topk(similarity, candidates)[1].astype(mstype.int64)                        # (B, A)
+        kept, merged = ops.sort(order[:, count:])[0], order[:, :count]
         start = CANDIDATES[self.protected]
-        kept = kept * 2 + start
-        if self.protected:                                                                      # tile refuses (B, 0)
-            kept = ops.concat((ops.tile(Tensor(np.arange(self.protected)[None], mstype.int32), (batch, 1)), kept), 1)
-        return kept, merged * 2 + start, ops.gather_elements(target.astype(mstype.int32), 1, merged)
+        target = ops.gather_elements(target.astype(mstype.int64), 1, merged)
+        return kept * 2 + start, merged * 2 + start, target
 
     def _joins(self, target, count: int):
-        rows = Tensor(np.arange(count)[:, None], mstype.int32)
+        rows = Tensor(np.arange(count)[:, None], mstype.int64)
         return ops.expand_dims(target, 1) == rows                                               # (B, r) -> (B, T, r)
+
+    def _in_sequence(self, x, kept, targets):
+        """(B, N, C), (B, A - r), (B, T, C) -> (B, N - r, C)"""
+        parts = (ops.gather(x, kept, 1, 1), targets)
+        return ops.concat((x[:, :self.protected], *parts) if self.protected else parts, 1)
 
 
 def with_gathering(model: nn.Cell) -> nn.Cell:

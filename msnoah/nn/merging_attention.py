@@ -3,11 +3,16 @@
 import copy
 
 import numpy as np
-from mindspore import nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
 from msnoah.nn.attention import Attention, join_heads, softmax_attention, split_heads
 from msnoah.nn.folding import dense_of
 from msnoah.nn.token_compensator import TokenCompensator
+
+
+def size_bias(size):
+    """What proportional attention adds to the scores, log size. (B, N, 1) -> (B, 1, 1, N); None -> None"""
+    return None if size is None else ops.log(size).transpose(0, 2, 1).expand_dims(1)
 
 
 class MergingAttention(Attention):
@@ -19,28 +24,38 @@ class MergingAttention(Attention):
 
     def construct(self, x, size):
         q, k, v = self.project(x)                                   # (B, N, C) -> 3 of (B, heads, N, d)
-        bias = None if size is None else ops.log(size).transpose(0, 2, 1).expand_dims(1)    # (B, N, 1) -> (B, 1, 1, N)
-        x = softmax_attention(q, k, v, self.scale, bias)            # (B, heads, N, d)
+        x = softmax_attention(q, k, v, self.scale, size_bias(size))         # (B, heads, N, d)
         return self.proj(join_heads(x)), k.mean(1)                  # (B, N, C), (B, N, d)
 
     def fuse(self) -> nn.Cell:
-        """The scale goes into q. The mean of k over the heads is x W' + b' with the means of their rows, a product of
-        its own, so that nothing but the scores reads k."""
-        heads, dim = self.num_heads, self.dim
-        weight, bias = (p.asnumpy().astype(np.float64)[dim:2 * dim] for p in (self.qkv.weight, self.qkv.bias))
-        metric = dense_of(weight.reshape(heads, -1, dim).mean(0), bias.reshape(heads, -1).mean(0))
-        return FusedMergingAttention(super().fuse(), metric)
+        """The scale goes into q. The bias of k adds the same to all scores of a query, which the softmax does not see,
+        so it is left for the metric alone."""
+        return FusedMergingAttention(super().fuse())
 
 
 class FusedMergingAttention(nn.Cell):
-    """MergingAttention with a layer of its own for the metric; inputs and outputs as there."""
+    """MergingAttention whose keys have no bias; inputs and outputs as there, but the metric is the sum of k over the
+    heads: it is compared by direction.
 
-    def __init__(self, attention: Attention, metric: nn.Dense):
+    attention: one without a scale.
+    """
+
+    def __init__(self, attention: Attention):
         super().__init__()
-        self.attention, self.metric = attention, metric
+        dim, heads = attention.dim, attention.num_heads
+        bias = attention.qkv.bias.asnumpy().astype(np.float64)
+        keys = np.arange(3 * dim) // dim == 1
+        self.num_heads, self.dim, self.proj = heads, dim, attention.proj
+        self.qkv = dense_of(attention.qkv.weight.asnumpy(), np.where(keys, 0, bias))
+        self.metric_bias = Parameter(Tensor(bias[keys].reshape(heads, -1).sum(0).astype(np.float32)))
 
     def construct(self, x, size):
-        return self.attention(x, size)[0], self.metric(x)
+        q, k, v = ops.split(self.qkv(x), self.dim, axis=-1)
+        batch, count, _ = x.shape
+        k = k.reshape(batch, count, self.num_heads, -1)                                     # (B, N, heads, d)
+        q, v = split_heads(q, self.num_heads), split_heads(v, self.num_heads)               # (B, heads, N, d)
+        x = softmax_attention(q, k.transpose(0, 2, 1, 3), v, bias=size_bias(size))
+        return self.proj(join_heads(x)), k.sum(2) + self.metric_bias                        # (B, N, C), (B, N, d)
 
 
 class CompensatedAttention(MergingAttention):

@@ -155,6 +155,7 @@ class DataConfig(Section):
     path: str | None = None
     train_list: str | None = None   # video_list and frame_list: files that name one video and its label a line
     val_list: str | None = None
+    train_images: Count | None = None   # so many of the train split, spread evenly over it; all if left out
     image_size: Count = 224
     channels: Literal[1, 3] = 3
     mean: list[float] = [0.485, 0.456, 0.406]
@@ -168,6 +169,12 @@ class DataConfig(Section):
     cache: ClipCacheConfig | None = None
     segmentation: SegmentationConfig | None = None
     classes: list[str] = []
+
+    @model_validator(mode="after")
+    def _part_of_image_sources(self):
+        if self.train_images and self.source in VIDEO_SOURCES + SEGMENTATION_SOURCES:
+            raise ValueError(f"train_images belongs to sources of images with one label, but source is {self.source}")
+        return self
 
     @model_validator(mode="after")
     def _clips_of_video_sources(self):

@@ -27,7 +27,7 @@ def confusion_chart(counts: Counts, names: Sequence[str], *, shares: bool = Fals
     if not 0 < size <= MOST_CLASSES:
         return Markup("")
     cell = max(LEAST_CELL, LARGEST_CELL - size)
-    left = round(LETTER * max(len(_short(name)) for name in names)) + 2 * GAP
+    left = round(LETTER * max(len(shorten(name)) for name in names)) + 2 * GAP
     top = round(SLANT * left) + GAP
     width, height = left + size * cell + top, top + size * cell
     body = [_axis_name(name, left, top, cell, number) for number, name in enumerate(names)]
@@ -53,12 +53,13 @@ def _cell(x: int, y: int, size: int, count: int, total: int, right: bool, shares
 
 
 def _axis_name(name: str, left: int, top: int, cell: int, number: int) -> str:
-    text, middle = escape(_short(name)), number * cell + cell / 2
+    text, middle = escape(shorten(name)), number * cell + cell / 2
     x, y = left + middle, top - GAP
     return (
         f'<text class="axis" x="{left - GAP}" y="{top + middle + 4}" text-anchor="end">{text}</text>'
         f'<text class="axis" x="{x}" y="{y}" transform="rotate(-45 {x} {y})">{text}</text>')
 
 
-def _short(name: str) -> str:
+def shorten(name: str) -> str:
+    """The name, or its beginning if it is longer than LONGEST_NAME."""
     return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME - 1] + "…"

@@ -98,4 +98,7 @@ def open_source(data: DataConfig, split: Literal["train", "val"]) -> Source:
     if split not in ("train", "val"):
         raise DataError(f"unknown split '{split}' of {data.source}; it has 'train' and 'val'")
     module, opener = _OPENERS[data.source]
-    return getattr(importlib.import_module(module), opener)(data, split)
+    source = getattr(importlib.import_module(module), opener)(data, split)
+    if split == "train" and data.train_images:
+        return importlib.import_module("msnoah.data.spread_source").SpreadSource(source, data.train_images)
+    return source

@@ -33,7 +33,10 @@ class TensorSpec(BaseModel):
 
 
 class Artifact(BaseModel):
-    """One exported file. `verified` is None where no export.json speaks of it; `batch` is None where it is free."""
+    """One exported file. `verified` is None where no export.json speaks of it; `batch` is None where it is free.
+
+    Where weights lie in a file beside it, `sha256` is of both (`combined_hash`), and `size_bytes` counts its weights.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,9 +62,17 @@ def open_artifact(path: str | Path) -> Artifact:
     if path.suffix != ".onnx":
         raise ProfileError(f"{path}: expected a run folder or a file that ends in .onnx")
     sha256, size = _hash(path)
+    graph = _read_graph(path)
+    weights = {name: _hash(path.parent / name)[0] for name in sorted(_outer_weights(graph))}
     return Artifact(
-        path=path, kind="onnx", model=path.stem, sha256=sha256, size_bytes=size, precision=_onnx_precision(path)
+        path=path, kind="onnx", model=path.stem, sha256=combined_hash(sha256, *weights.values()),
+        size_bytes=size + sum(_outer_weights(graph).values()), precision=_precision(graph),
     )
+
+
+def combined_hash(sha256: str, *weights: str) -> str:
+    """The hash of a file, or, if its weights lie in other files, that of the lines of its and their hashes."""
+    return hashlib.sha256("\n".join([sha256, *weights]).encode()).hexdigest() if weights else sha256
 
 
 def exported_artifact(run: RunFolder, kind: str) -> Artifact:
@@ -89,7 +100,7 @@ def exported_artifact(run: RunFolder, kind: str) -> Artifact:
         raise ProfileError(
             f"{run.export_path}: damaged ({error!r:.200}); `msnoah export {run.path}` writes it anew"
         ) from error
-    precision = _onnx_precision(path) if kind == "onnx" else _input_precision(inputs)
+    precision = _precision(_read_graph(path)) if kind == "onnx" else _input_precision(inputs)
     return Artifact(
         path=path, kind=kind, model=str(record.get("model", run.name)), sha256=sha256, size_bytes=size,
         precision=precision, verified=verified, max_rel=max_rel, batch=entry.get("batch"), inputs=inputs,
@@ -126,14 +137,30 @@ def _input_precision(inputs: tuple[TensorSpec, ...]) -> str:
     return next((spec.dtype for spec in inputs if spec.dtype.startswith("float")), "float32")
 
 
-def _onnx_precision(path: Path) -> str:
-    """The type that most weights have, by number of elements."""
+def _read_graph(path: Path):
+    """The graph of an ONNX file, without weights that lie elsewhere."""
     import onnx  # here, since the processes that measure memory import this module and must stay small
 
     try:
-        graph = onnx.load(path, load_external_data=False).graph
+        return onnx.load(path, load_external_data=False).graph
     except Exception as error:  # protobuf's DecodeError has no public home that all its versions share
         raise ProfileError(f"{path}: not an ONNX model: {error}") from error
+
+
+def _outer_weights(graph) -> dict[str, int]:
+    """Bytes that a graph has in other files, by file."""
+    sizes: Counter[str] = Counter()
+    for tensor in graph.initializer:
+        places = {entry.key: entry.value for entry in tensor.external_data}
+        if places:
+            sizes[places["location"]] += int(places.get("length", 0))
+    return sizes
+
+
+def _precision(graph) -> str:
+    """The type that most weights have, by number of elements."""
+    import onnx
+
     sizes: Counter[str] = Counter()
     for tensor in graph.initializer:
         name = PRECISIONS.get(onnx.TensorProto.DataType.Name(tensor.data_type))

@@ -10,7 +10,7 @@ from msnoah.data.batches import BatchLoader
 from msnoah.data.segmentation_batches import SegmentationLoader
 from msnoah.data.sources import Source, open_source
 from msnoah.data.views import ViewKind, count_views
-from msnoah.deploy.artifact import exported_artifact
+from msnoah.deploy.artifact import Artifact, exported_artifact
 from msnoah.deploy.classifier import Classifier
 from msnoah.deploy.predictions import draw_predictions, image_score
 from msnoah.deploy.segmenter import Segmenter
@@ -39,16 +39,21 @@ def evaluate_artifact(run: RunFolder, *, views: ViewKind = "val", threads: int =
         ArtifactError: an artifact that does not fit the data.
         DataError: data that is missing or damaged.
     """
-    artifact, config = exported_artifact(run, "onnx"), run.config()
+    record = evaluate_file(run, exported_artifact(run, "onnx"), views=views, threads=threads)
+    return {**record, "checkpoint": run.export_record().get("checkpoint")}
+
+
+def evaluate_file(run: RunFolder, artifact: Artifact, *, views: ViewKind = "val", threads: int = 1) -> dict[str, Any]:
+    """Evaluates any ONNX artifact of a run's model as `evaluate_artifact` does model.onnx; no checkpoint is named."""
+    config = run.config()
     model = (Segmenter if config.data.segmentation else Classifier)(artifact.path, threads)
     source = open_source(config.data, "val")
     _require_classes(model, source.classes, config.data.source)
     measured = _segment(run, model, source, config.data, views) if config.data.segmentation else _classify(
         model, source, config.data, views)
     return {
-        **measured, "classes": list(source.classes), "checkpoint": run.export_record().get("checkpoint"),
-        "views": count_views(config.data, views), "artifact": artifact.path.name, "sha256": artifact.sha256,
-        "runtime": "onnxruntime", "threads": threads,
+        **measured, "classes": list(source.classes), "views": count_views(config.data, views),
+        "artifact": artifact.path.name, "sha256": artifact.sha256, "runtime": "onnxruntime", "threads": threads,
     }
 
 

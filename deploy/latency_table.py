@@ -63,11 +63,16 @@ def table_cells(profiles: Sequence[Profile]) -> list[list[str]]:
 
 def latency_table(profiles: Sequence[Profile]) -> str:
     """Aligned plain text: the runtime to the left, figures to the right; below, the warnings and the failed rows."""
-    lines = [[column.title for column in COLUMNS], *table_cells(profiles)]
-    widths = [max(map(len, column)) for column in zip(*lines)]
+    lines = align_table([[column.title for column in COLUMNS], *table_cells(profiles)])
     warnings = [f"warning: {profile.label}: {words}" for profile in profiles for words in profile.warnings()]
     failures = [f"not measured: {failure}" for failure in getattr(profiles, "failures", [])]
-    return "\n".join([*(_align(line, widths) for line in lines), *warnings, *failures])
+    return "\n".join([*lines, *warnings, *failures])
+
+
+def align_table(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines of equal width: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    return [_align(line, widths) for line in cells]
 
 
 def format_markdown(profiles: Sequence[Profile]) -> str:
@@ -85,6 +90,6 @@ def format_csv(profiles: Sequence[Profile]) -> str:
     return text.getvalue()
 
 
-def _align(line: list[str], widths: list[int]) -> str:
+def _align(line: Sequence[str], widths: Sequence[int]) -> str:
     first = line[0].ljust(widths[0])
     return "  ".join([first, *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])

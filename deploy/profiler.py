@@ -90,14 +90,31 @@ def profile_artifact(path: str | Path, settings: ProfileConfig) -> Profiles:
 
 
 def _profile(artifacts: dict[str, Artifact], runtimes: list[str], settings: ProfileConfig) -> Profiles:
-    device, started = read_device(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     rows = [Row(name, threads, artifacts.get(RUNTIMES[name].kind)) for threads in settings.threads for name in runtimes]
+    return profile_rows(rows, settings)
+
+
+def profile_rows(rows: list[Row], settings: ProfileConfig, *, operator_runs: int = OPERATOR_RUNS) -> Profiles:
+    """Measures rows in turns, each in its own process, and sets what was found in them.
+
+    Args:
+        rows: what to measure; `error` then says of each why there is nothing.
+        settings: batch size, warm-up and repeats; runtimes and threads are the rows' own.
+        operator_runs: runs of the pass that takes times by operator; 0 for none.
+
+    Returns:
+        The rows that were measured, in order, as profiles, and the failures.
+
+    Raises:
+        ProfileError: no row at all could be measured.
+    """
+    device, started = read_device(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     with ExitStack() as stack:
         for row in rows:
             _load(row, stack, settings.batch_size)
         _measure([row for row in rows if row.error is None], settings)
         for row in rows:
-            _finish(row)
+            _finish(row, operator_runs)
     compare_outputs(rows)
     failures = [FailedRow(row.runtime, row.threads, settings.batch_size, row.error) for row in rows if row.error]
     profiles = [_to_profile(row, settings, device, started) for row in rows if row.error is None]
@@ -126,14 +143,14 @@ def _measure(rows: list[Row], settings: ProfileConfig) -> None:
             row.samples = result
 
 
-def _finish(row: Row) -> None:
+def _finish(row: Row, operator_runs: int) -> None:
     """Asks for memory, outputs and operators, in this order: the profiled pass needs memory of its own."""
     if row.error is not None:
         return
     try:
         row.peak_memory_mb = row.worker.peak_memory_mb()
         row.outputs = row.worker.outputs()
-        row.operators = row.worker.operators(OPERATOR_RUNS)
+        row.operators = row.worker.operators(operator_runs) if operator_runs else []
     except MsnoahError as error:
         row.notes.append(f"latencies only: {error}")
 

@@ -15,7 +15,9 @@ from msnoah.commands.degrees import declare_degrees, degrees
 from msnoah.commands.demo import declare_demo, demo
 from msnoah.commands.evaluation import declare_eval, evaluate
 from msnoah.commands.models import declare_models, models
+from msnoah.commands.profile_settings import profile_settings
 from msnoah.commands.records import declare_json, print_record
+from msnoah.commands.tune import declare_tune, tune
 from msnoah.errors import MsnoahError
 
 Arguments = argparse.Namespace
@@ -78,10 +80,10 @@ def profile(arguments: Arguments) -> None:
     overrides = {key: value for key, value in chosen.items() if value is not None}
     target = Path(arguments.target)
     if target.suffix == ".onnx":
-        profiles = profile_artifact(target, _profile_settings(None, overrides))
+        profiles = profile_artifact(target, profile_settings(None, overrides))
     else:
         run = RunFolder.open(target)
-        profiles = profile_run(run, _profile_settings(run, overrides))
+        profiles = profile_run(run, profile_settings(run, overrides))
     print_record([p.to_record() for p in profiles], arguments, text=latency_table(profiles))
 
 
@@ -104,19 +106,6 @@ def report(arguments: Arguments) -> None:
     print(write_report(RunFolder.open(arguments.run)))
 
 
-def _profile_settings(run, overrides: dict):
-    from pydantic import ValidationError
-
-    from msnoah.config import ProfileConfig
-
-    base = run.config().profile.model_dump() if run else {}
-    try:
-        return ProfileConfig(**{**base, **overrides})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise MsnoahError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, found {fault['input']!r}") from None
-
-
 def _declare_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="a YAML file; or a run folder, with --resume")
     parser.add_argument("--run", type=Path, help="the run folder (default: runs/<name of the YAML>)")
@@ -127,7 +116,8 @@ def _declare_train(parser: argparse.ArgumentParser) -> None:
 
 def _declare_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", help="a run folder, or an .onnx file")
-    parser.add_argument("--runtime", action="append", choices=("onnxruntime", "mindspore"), help="may be given twice")
+    parser.add_argument("--runtime", action="append", choices=("onnxruntime", "mindspore", "mnn", "ncnn"),
+                        help="may be given several times")
     parser.add_argument("--threads", type=_integers, metavar="N[,N...]", help="thread counts, as in 1,2")
     parser.add_argument("--batch-size", type=int, metavar="N")
     parser.add_argument("--warmup", type=int, metavar="N", help="runs before the clock starts")
@@ -165,6 +155,7 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "convert": (convert, declare_convert),
     "verify": (verify, declare_verify),
     "profile": (profile, _declare_profile),
+    "tune": (tune, declare_tune),
     "compare": (compare, _declare_compare),
     "report": (report, _declare_run),
     "demo": (demo, declare_demo),

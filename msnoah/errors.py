@@ -69,6 +69,12 @@ class RegressionError(MsnoahError):
     exit_code = 1
 
 
+class BudgetError(MsnoahError):
+    """A latency budget that no artifact meets."""
+
+    exit_code = 1
+
+
 def describe_failure(error: BaseException) -> str:
     """What another library says of its failure, on one line: its first two lines that are no ruled ones."""
     lines = [line.strip(" -") for line in str(error).splitlines()]

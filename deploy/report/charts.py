@@ -25,6 +25,16 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A point with a label beside it; a ring round it if it is the chosen one."""
+
+    x: float
+    y: float
+    label: str
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
 class Axis:
     """A range of values along `length` pixels, linear or logarithmic."""
 
@@ -81,6 +91,38 @@ def distribution_chart(samples: dict[str, Sequence[float]], x_title: str) -> Mar
         for number, one in enumerate(series)
     ]
     return _chart(body, series, x_axis, y_axis, x_title)
+
+
+def mark_chart(marks: Sequence[Mark], name: str, x_title: str, *, limit: float) -> Markup:
+    """Labelled points, joined in their order, and a broken vertical line at x = `limit`, unless that is far from all
+    points. Empty without points."""
+    if not marks:
+        return Markup("")
+    xs, ys = [mark.x for mark in marks], [mark.y for mark in marks]
+    near = [limit] if min(xs) / 2 <= limit <= 2 * max(xs) else []
+    x_axis, y_axis = _padded(min(xs + near), max(xs + near), 0.08), _padded(min(ys), max(ys), 0.15)
+    body = [_limit(value, x_axis) for value in near]
+    body.append(_line([(mark.x, mark.y) for mark in marks], x_axis, y_axis, 0, True))
+    body += [_mark(mark, x_axis, y_axis) for mark in marks]
+    return _chart(body, [Series(name, [])], x_axis, y_axis, x_title)
+
+
+def _mark(mark: Mark, x_axis: Axis, y_axis: Axis) -> str:
+    x, y = _x(mark.x, x_axis), _y(mark.y, y_axis)
+    ring = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" class="ring"/>' if mark.chosen else ""
+    return ring + _label(mark.label, x, y - 6, 9)
+
+
+def _limit(value: float, x_axis: Axis) -> str:
+    x = _x(value, x_axis)
+    line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" {_stroke(1)}/>'
+    return line + _label("budget", x, TOP + 10, 5)
+
+
+def _label(text: str, x: float, y: float, gap: float) -> str:
+    """Text beside x, on the side where there is more room."""
+    side, anchor = (-gap, "end") if x > (LEFT + WIDTH - RIGHT) / 2 else (gap, "start")
+    return f'<text class="axis label" x="{x + side:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _cumulate(values: Sequence[float]) -> list[tuple[float, float]]:

@@ -12,6 +12,7 @@ from msnoah.deploy.report.charts import Series, distribution_chart, line_chart
 from msnoah.deploy.report.degrees import gather_degrees
 from msnoah.deploy.report.formats import count, duration, number, unit
 from msnoah.deploy.report.segmentation import gather_segmentation, segmentation_tile
+from msnoah.deploy.report.tuning import gather_tuning
 from msnoah.errors import ProfileError
 from msnoah.run_folder import RunFolder
 
@@ -48,6 +49,7 @@ def gather(run: RunFolder, profiles: list[Profile]) -> Record:
         "headlines": _headlines(score, export, profiles),
         "curves": _curves(history), "training": _training_facts(history),
         "accuracy": accuracy, "segmentation": segmentation, "degrees": gather_degrees(run),
+        "tuning": gather_tuning(run),
         "export": export, "artifacts": _artifact_rows(run, export), "latency": _latency(profiles, export),
         "config": run.config_path.read_text(encoding="utf-8"),
     }

@@ -39,8 +39,8 @@ class DegreeResult:
     @property
     def key(self) -> tuple:
         """What tells an evaluation from all others."""
-        files = (self.checkpoint_sha256, self.plugin_sha256)
-        return (*files, self.target_degree, self.tocom_scale, self.views, self.limit)
+        source = (self.run, str(self.source_degree), self.checkpoint_sha256, self.plugin_sha256)
+        return (*source, self.target_degree, self.tocom_scale, self.views, self.limit)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from msnoah.data.batches import Batch
 from msnoah.errors import ConfigError, ModelError
 from msnoah.nn.merging_attention import CompensatedAttention
 from msnoah.nn.merging_degrees import check_tokens, set_compensating, set_compensation, set_tokens_merged
+from msnoah.nn.step_inputs import weights
 from msnoah.training.train_step import AccumulatedStep, FusedStep, StepResult, compiled, forward_of
 from msnoah.weight_names import is_plugin
 
@@ -87,7 +88,7 @@ def restore_degrees(model: nn.Cell) -> None:
     set_compensation(model, model.source_degree, model.tokens_merged, model.tocom_scale)
 
 
-def check_compensation(config: RunConfig, model: nn.Cell, weights: Iterable[str]) -> None:
+def check_compensation(config: RunConfig, model: nn.Cell) -> None:
     """ConfigError for a model, weights to train or degrees that do not go with train.compensation."""
     name, train = config.model.name, config.train
     if not any(isinstance(cell, CompensatedAttention) for _, cell in model.cells_and_names()):
@@ -100,8 +101,8 @@ def check_compensation(config: RunConfig, model: nn.Cell, weights: Iterable[str]
         if len(set(counts)) > 1:
             raise ConfigError(f"train.compensation draws one number for all blocks, but model.args gives {key} "
                               f"{counts}, one a block; make it a single number, and leave out merging_schedule")
-    others = [weight for weight in weights if any(part in weight for part in train.trained_parts)
-              if not is_plugin(weight)]
+    trained = [weight for weight in weights(model) if any(part in weight for part in train.trained_parts)]
+    others = [weight for weight in trained if not is_plugin(weight)]
     if others:
         raise ConfigError(f"train.trainable holds {others[0]}, but train.compensation trains the plugin alone; "
                           "leave out train.trainable")

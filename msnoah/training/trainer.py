@@ -137,6 +137,8 @@ class Trainer:
         config, settings = self.config, self.settings
         ms.set_seed(config.seed)   # the draws of the initial weights
         self.model = create_model(config.model.name, **config.model_arguments())
+        if settings.compensation:
+            check_compensation(config, self.model)
         if checkpoint:
             load_checkpoint(self.model, checkpoint, plugin=config.model.plugin, strict=config.model.strict,
                             new_plugin=bool(settings.compensation))
@@ -144,8 +146,6 @@ class Trainer:
         _require_batch(self.model, settings.batch_size)
         step_inputs.prepare_drops(self.model, settings.batch_size)
         self.weights = step_inputs.weights(self.model)
-        if settings.compensation:
-            check_compensation(config, self.model, self.weights)
         changing = freeze(self.weights, settings.trained_parts)
         self.frozen_norms = frozen_norms(self.model, changing)
         mixed_precision(self.model, settings.amp_level)

@@ -14,6 +14,7 @@ a model with a distillation token gives the mean of its two heads in training to
 """
 
 import copy
+from collections.abc import Callable
 
 from mindspore import Parameter, nn, ops
 from mindspore.common.initializer import TruncatedNormal, initializer
@@ -33,6 +34,9 @@ from msnoah.nn.rep_norm import token_norm
 from msnoah.nn.token_merging import TokenMerging
 from msnoah.nn.transformer_block import TransformerBlock
 from msnoah.registry import register_model
+
+MakeBlock = Callable[[int, tuple[int, int], tuple], nn.Cell]
+"""Number of the block, (embed_dim, num_heads), and (mlp_ratio, norm, norm_eps, drop_path_rate) to a block."""
 
 
 class DeiT(nn.Cell):
@@ -66,32 +70,32 @@ class DeiT(nn.Cell):
         map_size = image_size // patch_size
         self.class_tokens = (1 + distilled) if attention == "softmax" else 0
         tokens = map_size ** 2 + self.class_tokens
-        self.tokens_merged = spread("tokens_merged", tokens_merged, depth, merging_schedule)
-        self.source_degree = None if source_degree is None else spread(
-            "source_degree", source_degree, depth, "constant" if is_degree_list(source_degree) else merging_schedule)
+        self._plan_merging(tokens_merged, source_degree, merging_schedule, depth)
         self.tocom_scale = tocom_scale
-        self.merges = any(self.tokens_merged) or source_degree is not None
         _check_merging(self, attention, distilled, tokens)
-        plugin_units = None if source_degree is None else tocom_units
         self.patch_embed = PatchEmbed(in_channels, embed_dim, patch_size)
         self.cls_token = Parameter(initializer(TruncatedNormal(0.02), (1, 1, embed_dim)))
         if distilled:
             self.dist_token = Parameter(initializer(TruncatedNormal(0.02), (1, 1, embed_dim)))
         self.pos_embed = Parameter(initializer(TruncatedNormal(0.02), (1, tokens, embed_dim)))
-        shape = (embed_dim, num_heads)
-        rates = drop_path_rates(drop_path_rate, depth)
-        settings = (mlp_ratio, norm, norm_eps)
-        self.blocks = nn.CellList(
-            [MergingBlock(embed_dim, _merging_attention(shape, tokens, plugin_units), *settings, rate,
-                          TokenMerging(count, self.class_tokens)) for rate, count in zip(rates, self.tokens_merged)]
-            if self.merges else
-            [TransformerBlock(embed_dim, _attention(attention, shape, map_size), *settings, rate) for rate in rates])
+        make = _merging_block(self, tokens, tocom_units) if self.merges else _plain_block(attention, map_size)
+        self.blocks = nn.CellList([
+            make(block, (embed_dim, num_heads), (mlp_ratio, norm, norm_eps, rate))
+            for block, rate in enumerate(drop_path_rates(drop_path_rate, depth))])
         self.norm = token_norm(norm, embed_dim, norm_eps)
         self.head = linear(embed_dim, num_classes)
         if distilled:
             self.head_dist = linear(embed_dim, num_classes)
-        if source_degree is not None:
+        if self.source_degree is not None:
             set_compensation(self, self.source_degree, self.tokens_merged, tocom_scale)
+
+    def _plan_merging(self, tokens_merged: Degree, source_degree: Degree | None, schedule: str, depth: int) -> None:
+        """Numbers by block; a list has no schedule."""
+        self.tokens_merged, self.source_degree = spread("tokens_merged", tokens_merged, depth, schedule), None
+        if source_degree is not None:
+            schedule = "constant" if is_degree_list(source_degree) else schedule
+            self.source_degree = spread("source_degree", source_degree, depth, schedule)
+        self.merges = any(self.tokens_merged) or source_degree is not None
 
     def construct(self, x):
         x = self.norm(self.encode(self.embed(x)))               # (B, C_in, H, W) -> (B, N, C)
@@ -137,12 +141,19 @@ class DeiT(nn.Cell):
         return fused
 
 
-def _attention(kind: str, shape: tuple[int, int], map_size: int) -> nn.Cell:
-    return LinearAttention(*shape, map_size) if kind == "linear" else Attention(*shape)
+def _plain_block(attention: str, map_size: int) -> MakeBlock:
+    def make(block: int, shape: tuple[int, int], settings: tuple) -> nn.Cell:
+        layer = LinearAttention(*shape, map_size) if attention == "linear" else Attention(*shape)
+        return TransformerBlock(shape[0], layer, *settings)
+    return make
 
 
-def _merging_attention(shape: tuple[int, int], tokens: int, plugin_units: int | None) -> nn.Cell:
-    return CompensatedAttention(*shape, tokens, plugin_units) if plugin_units else MergingAttention(*shape)
+def _merging_block(model: DeiT, tokens: int, plugin_units: int) -> MakeBlock:
+    def make(block: int, shape: tuple[int, int], settings: tuple) -> nn.Cell:
+        has_plugin = model.source_degree is not None
+        layer = CompensatedAttention(*shape, tokens, plugin_units) if has_plugin else MergingAttention(*shape)
+        return MergingBlock(shape[0], layer, *settings, TokenMerging(model.tokens_merged[block], model.class_tokens))
+    return make
 
 
 def _check_merging(model: DeiT, attention: str, distilled: bool, tokens: int) -> None:

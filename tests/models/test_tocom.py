@@ -72,6 +72,7 @@ def decisions(merge: dict) -> dict[str, np.ndarray] | None:
     rows = TokenMerging(cell.count, protected).matrix(merge["metric"], count).asnumpy()
     if isinstance(cell, GatheringTokenMerging):
         kept, merged, into = (places.asnumpy() for places in cell.places(merge["metric"], count))
+        kept = np.concatenate([np.zeros((2, 1), int), kept], 1)     # the class token
         return {"merged": merged, "into": 2 * into + 1, "kept": kept, "rows": rows}
     place, stay = rows.argmax(1), rows.shape[1] - merge["tokens"] // 2
     merged = np.stack([np.flatnonzero(row >= stay) for row in place[:, ::2]]) * 2

@@ -206,10 +206,40 @@ def weights_read_twice(g, x):
     return g.op("MatMul", weights, heads(g, dense(g, x, 8, bias=False), [0, 2, 1, 3])), weights
 
 
+def heads_of_tokens_with_sizes(g, x):
+    """What is added to the scores is computed: of each key the same for all heads."""
+    sizes = g.op("Reshape", g.op("ReduceSum", g.op("Abs", x), g.ints(2)), g.ints(2, 1, 1, 6))
+    return dense(g, attend(g, *(heads(g, dense(g, x, 8, bias=False), perm) for perm in QKV), 8, g.op("Log", sizes)), 8)
+
+
+def heads_with_computed_biases_of_their_own(g, x):
+    bias = g.op("Reshape", g.op("ReduceSum", dense(g, x, 2), g.ints(1)), g.ints(2, 2, 1, 1))
+    bias = g.op("Mul", bias, normal(6, 6))
+    return dense(g, attend(g, *(heads(g, dense(g, x, 8, bias=False), perm) for perm in QKV), 8, bias), 8)
+
+
+def keys_reduced(kind: str, axis: int, keepdims: int = 0):
+    """Something else reads the keys: a sum or mean over an axis of (B, n, heads, d)."""
+    def network(g, x):
+        query, _, value = (heads(g, dense(g, x, 8, bias=False), perm) for perm in QKV)
+        key = g.op("Reshape", dense(g, x, 8, bias=False), g.ints(2, 6, 2, 4))
+        reduced = (g.op(kind, key, g.ints(axis), keepdims=keepdims) if kind == "ReduceSum"
+                   else g.op(kind, key, axes=[axis], keepdims=keepdims))
+        metric = g.op("Relu", g.op("Add", reduced, normal(4)))
+        return dense(g, attend(g, query, g.op("Transpose", key, perm=[0, 2, 3, 1]), value, 8), 8), metric
+    return network
+
+
+QKV = [0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]
+
+
 @pytest.mark.parametrize("network,softmaxes", [
     (few_heads, 2), (heads_in_windows, 2), (heads_that_take_every_other_column, 1), (many_heads, 1),
-    (weights_read_twice, 1),
-])
+    (weights_read_twice, 1), (heads_of_tokens_with_sizes, 2), (heads_with_computed_biases_of_their_own, 1),
+    (keys_reduced("ReduceSum", 2), 2), (keys_reduced("ReduceMean", 2, 1), 2), (keys_reduced("ReduceSum", 1), 1),
+    (keys_reduced("ReduceMax", 2), 1),
+], ids=["few", "windows", "every_other_column", "many", "weights_read_twice", "sizes", "biases_of_their_own",
+        "keys_summed", "keys_averaged", "keys_summed_over_tokens", "largest_keys"])
 def test_heads_get_products_of_their_own(network, softmaxes):
     counts = transformed(network, 2, 6, 8)
     assert (counts["Softmax"], counts["Concat"]) == (softmaxes, int(softmaxes > 1))
@@ -261,6 +291,16 @@ def token_and_all(g, x):
     return g.op("Gather", x, np.array(0), axis=1), g.op("Relu", x)
 
 
+def two_tokens(g, x):
+    """A class token and a distillation token."""
+    x = block(g, x)
+    return tuple(dense(g, g.op("Gather", x, np.array(row), axis=1), 5) for row in (0, 1))
+
+
+def some_tokens(count: int):
+    return lambda g, x: g.op("Gather", dense(g, x, 8), -1 - np.arange(count), axis=1)
+
+
 def column(g, x):
     return g.op("Gather", dense(g, x, 8), np.array(0), axis=2)
 
@@ -270,7 +310,7 @@ def column(g, x):
     (mean_of_product_read_twice, [6, 1]), (mean_of_columns, [6]),
     # For each head the keys and values of all tokens, the query and what follows of one.
     (class_token, 2 * [1, 6, 6, 1, 1] + [1, 1, 1, 1]), (class_token_with_positions, [1]), (token_and_all, 13 * [6]),
-    (column, [6]),
+    (column, [6]), (two_tokens, 2 * [2, 6, 6, 2, 2] + [2, 2, 2, 1, 1]), (some_tokens(3), [3]), (some_tokens(4), [6]),
 ])
 def test_what_nothing_reads_is_not_computed(network, rows):
     transformed(network, 2, 6, 8)

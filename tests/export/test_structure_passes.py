@@ -30,6 +30,24 @@ def test_casts_merge_where_nothing_is_lost(types, count):
     assert left(cast(*types), "merge_casts", "remove_dead_code").count("Cast") == count
 
 
+def places(*types, source: str = "TopK"):
+    def network(g, x):
+        found = g.op("TopK", x, g.ints(2), outputs=2) if source == "TopK" else g.op(source, x, axis=-1, keepdims=0)
+        found = found[1] if source == "TopK" else found
+        for type_ in types:
+            found = g.op("Cast", found, to=int(type_))
+        return found
+    return network
+
+
+@pytest.mark.parametrize("network,shape,count", [
+    (places(I32, I64), SHAPE, 0), (places(I32, F32, source="ArgMax"), SHAPE, 1), (places(F16, I64), SHAPE, 2),
+    (places(TensorProto.INT8, I64), (2, 128), 0), (places(TensorProto.INT8, I64), (2, 129), 2),
+], ids=["int32", "argmax", "float16", "last_127", "last_128"])
+def test_places_along_an_axis_are_as_small_as_the_axis(network, shape, count):
+    assert left(network, "merge_casts", "remove_identities", "remove_dead_code", shape=shape).count("Cast") == count
+
+
 def whole_slice(g, x):
     return g.op("Relu", g.op("Slice", x, g.ints(0), g.ints(99), g.ints(1), g.ints(1)))
 

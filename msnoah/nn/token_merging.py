@@ -62,11 +62,12 @@ class TokenMerging(nn.Cell):
         count = merged_count(self.count, x.shape[1], self.protected)
         if count == 0:
             return x, size
-        if size is None:
-            size = ops.ones((x.shape[0], x.shape[1], 1), x.dtype)
         merge = self.matrix(metric, count).astype(x.dtype)                  # (B, N - r, N)
-        merged_size = ops.BatchMatMul()(merge, size)
-        return ops.BatchMatMul()(merge, x * size) / merged_size, merged_size
+        if size is None:
+            merged_size = merge.sum(-1, keepdims=True)
+        else:
+            merged_size, x = ops.BatchMatMul()(merge, size), x * size
+        return ops.BatchMatMul()(merge, x) / merged_size, merged_size
 
     def matrix(self, metric, count: int):
         """Which tokens go into which: 1 where token n becomes part of token m. metric (B, N, d) -> (B, N - count, N)"""

@@ -1,4 +1,4 @@
-"""The form of the exported graphs of vision transformers that merge tokens: one for any batch, all sizes but it known."""
+"""Exported graphs of vision transformers that merge tokens: which operators they hold, and that all sizes are known."""
 
 from collections import Counter
 

@@ -130,17 +130,6 @@ def test_of_several_scales_the_best_counts_and_the_means_choose_nothing(make_sou
     assert grid.mean_gains() == pytest.approx({0.05: 0.1, 0.1: 0.2, 0.15: -0.1})
 
 
-def test_images_are_spread_over_the_split():
-    split = open_source(RunConfig(model={"name": "x"}, data=DATA, train={"epochs": 1}).data, "val")
-    few = SpreadSource(split, 5)
-    assert len(few) == 5 and few.name(4) == split.name(354) and np.array_equal(few.image(0), split.image(0))
-    assert len(SpreadSource(split, 9999)) == 355
-
-
-def other_width(make_source):
-    return {"plugin": make_source("wide", source_degree=0, embed_dim=16).path}
-
-
 WRONG = {
     "no runs": ({"runs": []}, ModelError, "name one or more run folders"),
     "no degrees": ({"targets": []}, ModelError, "name one or more numbers"),

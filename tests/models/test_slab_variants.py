@@ -1,5 +1,7 @@
 """Every variant of DeiT, PVT, Swin and CSWin, small: it fuses exactly, compiles, trains and refuses what does not fit."""
 
+import re
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -23,7 +25,8 @@ SMALL = {
 }
 EXTRA = {"slab_swin": {"attention_types": "LS"}}
 NAMES = [name for name in list_models() if any(family in name for family in SMALL)]
-ANY_SIZE = [name if "_t_" in name or "tiny" in name or name.endswith("_t") else pytest.param(name, marks=pytest.mark.slow)
+TINIEST = re.compile(r"_t_|tiny(?!.*(distilled|tocom))|_t$")    # with a distillation token or ToCom: test_tocom_variants
+ANY_SIZE = [name if TINIEST.search(name) else pytest.param(name, marks=pytest.mark.slow)
             for name in NAMES]  # with the sizes of SMALL, a model of another size is the tiny one again
 SLOW_TO_COMPILE = [pytest.param(name, marks=pytest.mark.slow) for name in ("pvt_t_prepbn", "slab_cswin_t")]  # 25 s each
 ONE_OF_EACH = ["slab_deit_t", "slab_swin_t", *SLOW_TO_COMPILE]
@@ -36,8 +39,11 @@ COUNTS = {
     "slab_swin_b": (89029, 88916), "slab_swin_s": (50553, 50468), "slab_swin_t": (29217, 29168),
     "swin_t_prepbn": (28288, 28265),
 }
-# millions, as published with LayerNorm
+# millions, as published with LayerNorm; ToCom's with the plugin
 BASELINES = {
+    "deit_tiny_distilled_patch16_224": 5.9, "deit_small_distilled_patch16_224": 22.4,
+    "deit_base_distilled_patch16_224": 87.3, "deit_tiny_patch16_224_tocom": 6.0, "deit_small_patch16_224_tocom": 22.6,
+    "deit_base_patch16_224_tocom": 87.7,
     "deit_tiny_patch16_224": 5.7, "deit_small_patch16_224": 22.1, "deit_base_patch16_224": 86.6, "pvt_tiny": 13.2,
     "pvt_small": 24.5, "pvt_medium": 44.2, "swin_tiny_patch4_window7_224": 28.3, "swin_small_patch4_window7_224": 49.6,
     "swin_base_patch4_window7_224": 87.8,

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from msnoah.deploy.artifact import Artifact, combined_hash, open_artifact
-from msnoah.errors import ProfileError, RunFolderError
+from msnoah.errors import ProfileError, RunFolderError, describe_failure
 from msnoah.file_hash import hash_file
 from msnoah.run_folder import RunFolder, read_json
 
@@ -55,7 +55,8 @@ def open_family(run: RunFolder) -> list[Member]:
         weights = run.family_path / record["weights"]["file"], record["weights"]["sha256"]
         members = [_open_member(run, one, weights) for one in facts]
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise RunFolderError(f"{run.family_record_path}: damaged ({error!r:.200}); export the family anew") from error
+        what = f"{type(error).__name__}: {describe_failure(error)}"
+        raise RunFolderError(f"{run.family_record_path}: damaged ({what}); export the family anew") from error
     if not members:
         raise RunFolderError(f"{run.family_record_path}: has no members; export the family anew")
     return sorted(members, key=lambda member: -sum(member.facts.tokens))

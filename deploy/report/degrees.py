@@ -13,6 +13,7 @@ Record = dict[str, Any]
 Figure = Callable[[GridCell], float | None]
 CELL_WIDTH, CELL_HEIGHT = 64, 34
 HEAD = 46                   # pixels above the cells: the title of the columns and their names
+COLUMNS_TITLE = "tokens merged a block in evaluation"
 LEAST_SPAN = 0.02           # of accuracy: a smaller difference is not spread over all shades
 LEAST_GAIN = 0.01           # of a gain: a smaller largest one does not get the darkest shade
 MAPS: tuple[tuple[str, Figure, bool], ...] = (   # title, what a cell shows, whether it is a gain
@@ -56,8 +57,9 @@ def degree_chart(grid: DegreeGrid, title: str, figure: Figure, span: tuple[float
         return Markup("")
     names = [shorten(f"{row.run} (r = {row.source_degree})") for row in grid.rows]
     left = round(LETTER * max(map(len, names))) + 2 * GAP
-    width, height = left + len(grid.targets) * CELL_WIDTH, HEAD + len(names) * CELL_HEIGHT
-    body = [_text(left + len(grid.targets) * CELL_WIDTH / 2, 14, "tokens merged a block in evaluation")]
+    width = left + max(len(grid.targets) * CELL_WIDTH, round(LETTER * len(COLUMNS_TITLE)))
+    height = HEAD + len(names) * CELL_HEIGHT
+    body = [_text(left, 14, COLUMNS_TITLE, "start")]
     body += [_text(left + (i + 0.5) * CELL_WIDTH, HEAD - GAP, f"r = {r}") for i, r in enumerate(grid.targets)]
     for i, (name, row) in enumerate(zip(names, grid.rows)):
         y = HEAD + i * CELL_HEIGHT

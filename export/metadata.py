@@ -78,6 +78,8 @@ def describe_export(record: dict[str, Any]) -> str:
     """An export record as lines for a terminal: artifacts, then the worst difference of each."""
     verification, parameters = record["verification"], record["parameters"]
     lines = [f"{record['model']}: {parameters['trained']:,} parameters trained, {parameters['fused']:,} after fusing"]
+    if "merging" in record:
+        lines.append(_merging_line(record["merging"]))
     for name, artifact in record["artifacts"].items():
         kinds = artifact.get("operators") or artifact["primitives"]
         worst = max((check for check in verification["checks"] if check["artifact"] == name), key=lambda check: check["max_rel"])
@@ -87,6 +89,15 @@ def describe_export(record: dict[str, Any]) -> str:
     verdict = "verified" if verification["passed"] else "NOT verified"
     lines.append(f"{verdict} on {verification['inputs']} (tolerance {verification['tolerance']:.0e})")
     return "\n".join(lines)
+
+
+def _merging_line(merging: dict[str, Any]) -> str:
+    left = f"{merging['tokens'][-1]} tokens left after the last"
+    line = f"tokens merged by each block: {merging['tokens_merged']}; {left}"
+    if merging["plugin"] is None:
+        return line
+    name = Path(merging["plugin"]["file"]).name
+    return f"{line}; compensated from {merging['source_degree']}, scale {merging['tocom_scale']:g}, by {name}"
 
 
 def _parse(text: str) -> Any:

@@ -278,6 +278,8 @@ def test_a_run_at_another_degree(runs, form, tmp_path):
     plugin = str(runs["plugin"].best_checkpoint)
     record = export_run(run, tokens_merged=[3, 2], plugin=plugin, source_degree=1, tocom_scale=0.5, token_merging=form)
     assert record["verification"]["passed"] and "verified on val images" in describe_export(record)
+    words = "tokens merged by each block: [3, 2]; 12 tokens left after the last; compensated from 1, scale 0.5"
+    assert words in describe_export(record)
     merging = record["merging"]
     assert merging == read_metadata(onnx.load(run.onnx_path))["merging"]
     assert {**merging, "plugin": merging["plugin"]["file"]} == {

@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from msnoah.deploy.profile import Profile
+from msnoah.deploy.profile import WRONG, Profile
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ def format_size(size_bytes: float) -> str:
 
 
 def _parity(profile: Profile) -> str | None:
-    return None if profile.parity is None else f"{profile.parity.max_rel:.1e}"
+    if profile.parity is None:
+        return None
+    return f"{profile.parity.max_rel:.1e}" + (" WRONG" if profile.parity.max_rel > WRONG else "")
 
 
 COLUMNS = (

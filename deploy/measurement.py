@@ -6,6 +6,7 @@ other candidates have emptied the caches.
 """
 
 import gc
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -85,7 +86,11 @@ def make_feeds(inputs: Sequence[TensorSpec], batch_size: int, seed: int = 0) -> 
 
 
 def largest_relative_difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
-    """max |output - reference| / max |reference|, the worst output of all; ProfileError where they do not match."""
+    """max |output - reference| / max |reference|, the worst output of all; infinite where a number is not finite.
+
+    Raises:
+        ProfileError: other shapes.
+    """
     shapes, expected = [output.shape for output in outputs], [output.shape for output in reference]
     if shapes != expected:
         raise ProfileError(f"outputs of shapes {shapes} cannot be compared with {expected}")
@@ -146,4 +151,6 @@ def _draw(generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtyp
 def _difference(output: np.ndarray, reference: np.ndarray) -> float:
     reference = reference.astype(np.float64)
     largest = np.abs(output.astype(np.float64) - reference).max(initial=0.0)
+    if not np.isfinite(largest):   # a NaN is neither more nor less than any limit
+        return math.inf
     return float(largest / max(np.abs(reference).max(initial=0.0), np.finfo(np.float64).tiny))

@@ -15,6 +15,7 @@ from msnoah.errors import ProfileError, RunFolderError
 from msnoah.run_folder import read_json, write_json
 
 PARITY_LIMIT = 1e-3  # max relative difference between runtimes above which they do not run the same model
+WRONG = 1e-2  # and above which no precision or approximation explains it: the runtime computes something else
 
 Metric = Literal["wall", "cpu"]
 
@@ -100,6 +101,8 @@ class Profile(BaseModel):
         differs = (
             f"outputs differ from {self.parity.against}'s by {self.parity.max_rel:.1e} relative" if apart else None
         )
+        if apart and self.parity.max_rel > WRONG:
+            differs += ": this runtime computes something else; its latency counts for nothing"
         return [*filter(None, [unverified if self.verified is False else None, differs]), *noise, *self.notes]
 
     def to_record(self) -> dict[str, Any]:

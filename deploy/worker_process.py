@@ -15,6 +15,7 @@ import numpy as np
 import msnoah
 from msnoah.deploy.artifact import Artifact
 from msnoah.deploy.measurement import Samples
+from msnoah.deploy.process_ending import describe_ending, last_words
 from msnoah.deploy.runtimes.base import OperatorTime
 from msnoah.errors import ProfileError
 
@@ -81,7 +82,7 @@ class WorkerProcess:
         finally:
             guard.cancel()
         if not line:
-            raise ProfileError(f"the measuring process {self._ending()} in '{do}'{self._last_words()}")
+            raise ProfileError(f"the measuring process {self._ending()} in '{do}'{last_words(self.log_path)}")
         answer = json.loads(line)
         if "error" in answer:
             raise ProfileError(answer["error"])
@@ -91,10 +92,4 @@ class WorkerProcess:
         code = self.process.wait()
         if -code == getattr(signal, "SIGKILL", None):
             return f"was killed (out of memory, or no answer within {self.limit_s:g} s)"
-        if code < 0:
-            return f"died of signal {-code} ({signal.Signals(-code).name})"
-        return f"ended with exit code {code}"
-
-    def _last_words(self) -> str:
-        lines = self.log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return f": {lines[-1].strip()[:300]}" if lines else ""
+        return describe_ending(code)

@@ -45,8 +45,11 @@ class Runtime(Protocol):
     def version(self) -> str:
         """The installed version; RuntimeUnavailableError says how to get a runtime that is missing."""
 
+    def convert(self, artifact: Artifact, batch: int) -> Artifact:
+        """What `load` takes: the artifact itself, or what it becomes in the runtime's own format for one batch size."""
+
     def load(self, artifact: Artifact, threads: int) -> Session:
-        """Loads an artifact that will use `threads` threads."""
+        """Loads what `convert` gave; it will use `threads` threads."""
 
 
 def operator_shares(times: dict[str, tuple[int, float]]) -> list[OperatorTime]:

@@ -35,6 +35,10 @@ class MindSporeRuntime:
         """The installed version of mindspore."""
         return _import_mindspore().__version__
 
+    def convert(self, artifact: Artifact, batch: int) -> Artifact:
+        """The artifact itself: it is what this runtime reads."""
+        return artifact
+
     def load(self, artifact: Artifact, threads: int) -> "MindSporeSession":
         """Loads the graph; MindSpore compiles it in the first run."""
         return MindSporeSession(artifact)

@@ -41,6 +41,10 @@ class OnnxRuntime:
         """The installed version of onnxruntime."""
         return _import_onnxruntime().__version__
 
+    def convert(self, artifact: Artifact, batch: int) -> Artifact:
+        """The artifact itself: it is what this runtime reads."""
+        return artifact
+
     def load(self, artifact: Artifact, threads: int) -> "OnnxSession":
         """Loads and optimises the graph; the inputs are read from it."""
         return OnnxSession(artifact.path, threads)

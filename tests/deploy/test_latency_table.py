@@ -43,3 +43,10 @@ def test_csv_and_markdown_have_the_same_rows(make_profile):
     assert header == [column.title for column in COLUMNS] and row[0] == "a,b|c" and row[header.index("parity")] == ""
     assert "a,b\\|c" in format_markdown(profiles)
     assert {line.replace("\\|", "").count("|") for line in format_markdown(profiles).splitlines()} == {len(COLUMNS) + 1}
+
+
+@pytest.mark.parametrize("max_rel, cell", [(5e-3, "5.0e-03"), (0.14, "1.4e-01 WRONG"), (float("inf"), "inf WRONG")])
+def test_a_runtime_that_computes_something_else_is_marked(max_rel, cell, make_profile):
+    profile = make_profile(parity={"against": "mindspore", "max_rel": max_rel})
+    [row] = csv.DictReader(io.StringIO(format_csv([profile])))
+    assert row["parity"] == cell

@@ -87,6 +87,7 @@ def test_relative_difference_is_of_the_worst_output():
     reference = [np.array([1.0, -4.0]), np.array([10.0])]
     outputs = [np.array([1.0, -3.0]), np.array([11.0])]
     assert largest_relative_difference(outputs, reference) == pytest.approx(0.25)
+    assert largest_relative_difference([outputs[0], np.array([np.nan])], reference) == np.inf
     with pytest.raises(ProfileError, match="cannot be compared"):
         largest_relative_difference(outputs[:1], reference)
 

@@ -1,0 +1,126 @@
+"""An artifact at one batch size, spelled the way that converters of mobile runtimes get right.
+
+Runs in the converting processes only: it loads onnx, whose memory must not count as a runtime's.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from msnoah.deploy.artifact import TensorSpec
+from msnoah.deploy.runtimes.conversion import INTERFACE_FILE, Interface
+from msnoah.export.graph import TensorType
+from msnoah.export.onnx_graph import OnnxGraph, Operator
+
+
+def read_at_batch(path: Path, batch: int) -> OnnxGraph:
+    """An ONNX file with `batch` in the place of every free first axis."""
+    model = onnx.load(path)
+    del model.graph.value_info[:]
+    for value in (*model.graph.input, *model.graph.output):
+        axes = value.type.tensor_type.shape.dim
+        if axes and not axes[0].dim_value:
+            axes[0].dim_value = batch
+    _fold(model.graph)
+    return OnnxGraph.from_model(model)
+
+
+def write_interface(graph: OnnxGraph, folder: Path) -> Interface:
+    """Writes the inputs and outputs of a graph into the folder of what it is converted to."""
+    types = {name: graph.types[name] for name in graph.inputs}
+    inputs = tuple(TensorSpec(name=name, shape=type_.shape, dtype=type_.dtype.name) for name, type_ in types.items())
+    interface = Interface(inputs=inputs, outputs=tuple(graph.outputs))
+    (folder / INTERFACE_FILE).write_text(interface.model_dump_json(), encoding="utf-8")
+    return interface
+
+
+def halve_before_erf(graph: OnnxGraph) -> None:
+    """GELU as (x / 2) (1 + erf(x / sqrt 2)) in place of x (1 + erf(x / sqrt 2)) / 2.
+
+    MNN 3.6 knows the second order and puts its GELU there, which is tanh's approximation: 1e-4 off in every block.
+    """
+    for halving in [operator for operator in graph.operators if _scale(graph, operator) == 0.5]:
+        product = graph.producer(halving.inputs[0])
+        if product is None or product.op_type != "Mul" or graph.only_user(product.outputs[0]) is None:
+            continue
+        x, factor = product.inputs if _adds_erf(graph, product.inputs[1]) else reversed(product.inputs)
+        if _adds_erf(graph, factor):
+            half = halving.inputs[1]
+            graph.rewrite(product, "Mul", [x, half], {})
+            graph.rewrite(halving, "Mul", [product.outputs[0], factor], {})
+
+
+def slice_single_rows(graph: OnnxGraph) -> None:
+    """Gather with one constant index as Slice, and Squeeze where the axis goes.
+
+    pnnx takes the axis away in both cases, and ncnn's Gemm then reads a vector of packed numbers as eight rows.
+    """
+    for operator in [operator for operator in graph.operators if operator.op_type == "Gather"]:
+        index = graph.constants.get(operator.inputs[1])
+        if index is None or index.size != 1:
+            continue
+        x, axis = operator.inputs[0], operator.attributes.get("axis", 0)
+        shape = graph.shape(x)
+        row = int(index.reshape(())) % shape[axis]
+        limits = [graph.add_constant(f"{operator.name}.{word}", np.array([number], np.int64))
+                  for word, number in (("start", row), ("end", row + 1), ("axis", axis))]
+        if index.ndim:
+            graph.rewrite(operator, "Slice", [x, *limits], {})
+            continue
+        sliced = graph.unique(f"{operator.outputs[0]}.slice")
+        taken = TensorType(graph.types[x].dtype, (*shape[:axis], 1, *shape[axis + 1:]))
+        graph.add_operator(Operator("Slice", sliced, [x, *limits], [sliced]), [taken], before=operator)
+        graph.rewrite(operator, "Squeeze", [sliced, limits[2]], {})
+
+
+def average_for_sums(graph: OnnxGraph) -> None:
+    """ReduceSum as ReduceMean times the number of terms: pnnx 20261020 loses axes that are an input, as ReduceSum's."""
+    for operator in [operator for operator in graph.operators if operator.op_type == "ReduceSum"]:
+        axes = graph.constants.get(operator.inputs[1]) if len(operator.inputs) > 1 else None
+        if axes is None or graph.opset >= 18:   # from there on the axes of ReduceMean are an input as well
+            continue
+        x, result = operator.inputs[0], operator.outputs[0]
+        terms = math.prod(graph.shape(x)[axis] for axis in axes)
+        number = graph.add_constant(f"{operator.name}.terms", np.array(terms, graph.types[x].dtype))
+        mean = graph.unique(f"{result}.mean")
+        attributes = {"axes": axes.tolist(), "keepdims": operator.attributes.get("keepdims", 1)}
+        average = Operator("ReduceMean", mean, [x], [mean], attributes)
+        graph.add_operator(average, [graph.types[result]], before=operator)
+        graph.rewrite(operator, "Mul", [mean, number], {})
+
+
+def _fold(graph: onnx.GraphProto) -> None:
+    """Computes what is constant now that the shapes of the inputs are: pnnx refuses shapes that it cannot infer."""
+    shapes = {value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in graph.input}
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    left = []
+    for node in graph.node:
+        if node.op_type == "Shape" and node.input[0] in shapes:
+            limits = {attribute.name: attribute.i for attribute in node.attribute}
+            known[node.output[0]] = np.array(shapes[node.input[0]][limits.get("start", 0):limits.get("end")], np.int64)
+        elif node.input and all(name in known for name in node.input):
+            results = ReferenceEvaluator(node).run(None, {name: known[name] for name in node.input})
+            known.update(zip(node.output, results, strict=True))
+        else:
+            left.append(node)
+    read = {name for node in left for name in node.input} | {value.name for value in graph.output}
+    held = {tensor.name for tensor in graph.initializer}
+    graph.initializer.extend(numpy_helper.from_array(known[name], name) for name in sorted(read & known.keys() - held))
+    del graph.node[:]
+    graph.node.extend(left)
+
+
+def _scale(graph: OnnxGraph, operator: Operator) -> float | None:
+    """The constant number that an operator multiplies with from the right."""
+    number = graph.constants.get(operator.inputs[1]) if operator.op_type == "Mul" else None
+    return float(number.reshape(())) if number is not None and number.size == 1 else None
+
+
+def _adds_erf(graph: OnnxGraph, name: str) -> bool:
+    addition = graph.producer(name)
+    terms = [graph.producer(term) for term in addition.inputs] if addition and addition.op_type == "Add" else []
+    return any(term and term.op_type == "Erf" for term in terms)

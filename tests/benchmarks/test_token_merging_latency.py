@@ -31,7 +31,7 @@ from msnoah.registry import create_model
 from tests.goldens.slab_goldens import deit_value, fill
 
 DEGREES = (8, 16)
-REPEATS = 200
+REPEATS = 60
 PLAIN = ("-take_rows_early", "-separate_heads")
 GATE = 1e-5
 """Absolute, on logits of unit variance."""

@@ -6,7 +6,7 @@ import pytest
 from mindspore import nn
 
 from msnoah.cli import main
-from msnoah.commands.models import default_input
+from msnoah.commands.models import default_input, measure_size
 from msnoah.registry import _FACTORIES, list_models, register_model
 
 
@@ -117,6 +117,15 @@ def test_a_model_that_cannot_be_counted_alone_is_an_error(capsys):
 
 @pytest.mark.parametrize("name, expected", [
     ("squeezetime_r50", [3, 16, 224, 224]), ("deit_tiny_patch16_224", [3, 224, 224]), ("slab_swin_t", [3, 224, 224]),
+    ("deit_base_patch16_224_tocom", [3, 224, 224]),
 ])
 def test_default_inputs_of_published_models(name, expected):
     assert default_input(name) == expected
+
+
+@pytest.mark.slow
+def test_a_plugin_counts_as_parameters_and_costs_nothing_once_fused():
+    whole, plain = (measure_size(f"deit_tiny_patch16_224{plugin}") for plugin in ("_tocom", ""))
+    assert plain["parameters"] == {"trained": 5_717_416, "fused": 5_717_416}
+    assert whole["parameters"] == {"trained": 5_717_416 + 294_912, "fused": 5_717_416}
+    assert whole["macs"] == plain["macs"] and 1.1e9 < plain["macs"] < 1.254e9    # the last block's class token alone

@@ -72,8 +72,7 @@ def test_degrees_of_a_standing_model_can_be_changed():
 def test_without_a_difference_or_a_scale_the_plugin_changes_no_bit(arguments):
     images = small_images(1)
     with_plugin, plain = small_deit(TOCOM, tokens_merged=4, **arguments), small_deit(tokens_merged=4)
-    assert np.array_equal(with_plugin(images).asnumpy(), plain(images).asnumpy())
-    assert np.array_equal(fuse(with_plugin)(images).asnumpy(), fuse(plain)(images).asnumpy())
+    assert np.array_equal(with_plugin(images).asnumpy(), plain(images).asnumpy())   # fused: test_tocom
 
 
 def test_distillation_token_has_published_names_and_stays_in_second_place():

@@ -19,8 +19,8 @@ from msnoah.run_folder import RunFolder, read_json, write_json
 Record = dict[str, Any]
 Choice = Literal["degree", "accuracy"]
 CIRCUMSTANCES = (
-    "model", "runtime", "version", "precision", "threads", "thread_control", "batch_size", "warmup", "device", "started",
-    "msnoah", "commit",
+    "model", "runtime", "version", "precision", "threads", "thread_control", "batch_size", "warmup", "device",
+    "started", "msnoah", "commit",
 )
 """Fields of a Profile that all members have in common."""
 
@@ -88,7 +88,7 @@ class Tuning:
         found = [{words: point.member.name for words in point.profile.warnings()} for point in self.points]
         shared = [words for words in found[0] if all(words in one for one in found)]
         own = [f"{name}: {words}" for one in found for words, name in one.items() if words not in shared]
-        return shared + own + self._undecided()
+        return shared + own + self._undecided() + self._useless()
 
     def table(self) -> str:
         """Plain text: a line a member with the choice marked, then the choice in words and the warnings."""
@@ -119,6 +119,14 @@ class Tuning:
                 words.append(f"{point.member.name}: the 95 % interval of its median, {interval}, spans the budget:"
                              " measure more runs")
         return words
+
+    def _useless(self) -> list[str]:
+        """Small models lose more to the matching than they save; `points` begins with the one that merges least."""
+        metric = self.budget.metric
+        intervals = [point.profile.median_interval(metric) for point in self.points]
+        if len(intervals) == 1 or any(intervals[0][1] >= low for low, _ in intervals[1:]):
+            return []
+        return [f"{self.points[0].member.name} is the fastest: merging more does not pay for this model here"]
 
 
 def tune(

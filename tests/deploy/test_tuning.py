@@ -85,6 +85,13 @@ def test_a_verdict_within_the_noise_is_said(family_run, monkeypatch, make_profil
     assert found.choice.member.name == "r4" and found.points[0].top1 is None and "-" in found.table()
 
 
+@pytest.mark.parametrize("wall,speaks", [((2, 3, 4), True), ((4, 3, 2), False), ((3, 4, 2), False), ((3, 3, 4), False)])
+def test_merging_that_does_not_pay_is_said(family_run, scripted, wall, speaks):
+    scripted(wall)
+    found = tune(family_run, Budget(5), SETTINGS, accuracy=False)
+    assert ("r0 is the fastest: merging more does not pay for this model here" in found.warnings()) == speaks
+
+
 def test_a_family_is_measured_and_evaluated(family_run, monkeypatch, capsys):
     arguments = ["tune", str(family_run.path), "--budget-ms", "1000", *QUICK, "--json"]
     assert main(arguments) == 0

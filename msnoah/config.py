@@ -364,7 +364,7 @@ class ExportConfig(Section):
 class ProfileConfig(Section):
     """How latency is measured."""
 
-    runtimes: list[Literal["onnxruntime", "mindspore"]] = ["onnxruntime", "mindspore"]
+    runtimes: list[Literal["onnxruntime", "mindspore", "mnn", "ncnn"]] = ["onnxruntime", "mindspore"]
     threads: list[Count] = [1]
     batch_size: Count = 1
     warmup: Annotated[int, Field(ge=0)] = 10

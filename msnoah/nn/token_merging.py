@@ -5,9 +5,10 @@ into candidates (even places) and targets (odd places). Each candidate has a mos
 the highest similarities are merged into theirs. What is left is [protected, candidates that stay, targets], each in
 order. The class token, and a distillation token after it, are protected: neither merged nor merged into.
 
-Where ours differs: no sorting, no scattering, no infinities. A candidate's rank is the number of those before it, and
-the new place of every token gives a matrix of zeros and ones that merges by a product; all devices and runtimes have
-what this takes. `gathering_token_merging` has a form with fewer multiplications for runtimes that sort and gather.
+Where ours differs: no sorting, gathering or scattering, no comparisons, no infinities. A candidate's rank is the number
+of those before it, and ranks give matrices of zeros and ones that merge by products. Arithmetic, signs and maxima are
+all that it takes: ncnn, which has no indices and no booleans, runs it, and so does a device that has products and ReLU.
+`gathering_token_merging` has a form with fewer multiplications for runtimes that sort and gather.
 """
 
 import numpy as np
@@ -28,21 +29,43 @@ def match_tokens(metric, protected: int) -> tuple[Tensor, Tensor]:
 
     metric (B, N, d) -> 2 of (B, A). Compared by direction; the length does not count.
     """
-    metric = ops.stop_gradient(metric).astype(mstype.float32)
-    metric = metric / ops.sqrt((metric * metric).sum(-1, keepdims=True))
+    metric = directions(metric)
     candidates, targets = metric[:, CANDIDATES[protected]::2], metric[:, TARGETS[protected]::2]
-    scores = ops.BatchMatMul(transpose_b=True)(candidates, targets)         # (B, A, d), (B, T, d) -> (B, A, T)
-    similarity, target = ops.max(scores, -1)
+    similarity, target = ops.max(ops.BatchMatMul(transpose_b=True)(candidates, targets), -1)
     return target, similarity
+
+
+def directions(metric) -> Tensor:
+    """Rows of length one, in float32, constants to the derivative. (B, N, d) -> (B, N, d)"""
+    metric = ops.stop_gradient(metric).astype(mstype.float32)
+    return metric / ops.sqrt((metric * metric).sum(-1, keepdims=True))
+
+
+def split_tokens(x, protected: int) -> tuple[Tensor, Tensor]:
+    """Candidates and targets, which take turns behind the protected tokens. (B, N, C) -> (B, A, C), (B, T, C)
+
+    Neighbours are put side by side and then parted, since ncnn has no slices with steps.
+    """
+    batch, tokens, width = x.shape
+    pairs = (tokens - protected) // 2
+    end = protected + 2 * pairs
+    side_by_side = x[:, protected:end].reshape(batch, pairs, 2 * width)
+    first, second = side_by_side[:, :, :width], side_by_side[:, :, width:]
+    if end < tokens:
+        first = ops.concat((first, x[:, end:]), 1)
+    return (first, second) if CANDIDATES[protected] == protected else (second, first)
 
 
 def rank_descending(values):
     """How many come before each value if sorted from the largest on, of equal ones the first first. (B, A) -> (B, A)"""
     mine, others = ops.expand_dims(values, 2), ops.expand_dims(values, 1)
-    count = values.shape[1]
-    earlier = Tensor(np.tri(count, k=-1), mstype.float32)                   # (A, A): 1 where the other one is earlier
-    before = (others > mine).astype(mstype.float32) + (others == mine).astype(mstype.float32) * earlier
-    return before.sum(2)
+    if_equal = Tensor(2 * np.tri(values.shape[1], k=-1) - 1, mstype.float32)    # (A, A): 1 where the other is earlier
+    return ops.relu(ops.sign(2 * ops.sign(others - mine) + if_equal)).sum(2)
+
+
+def is_equal(numbers, others):
+    """1 where two whole numbers are equal, else 0."""
+    return ops.relu(1.0 - ops.abs(numbers - others))
 
 
 class TokenMerging(nn.Cell):
@@ -62,33 +85,44 @@ class TokenMerging(nn.Cell):
         count = merged_count(self.count, x.shape[1], self.protected)
         if count == 0:
             return x, size
-        merge = self.matrix(metric, count).astype(x.dtype)                  # (B, N - r, N)
+        stay, join = self.decide(metric, count)
+        stay, join = stay.astype(x.dtype), join.astype(x.dtype)
         if size is None:
-            merged_size = merge.sum(-1, keepdims=True)
+            alone = ops.ones((x.shape[0], self.protected + stay.shape[1], 1), x.dtype)
+            merged_size = ops.concat((alone, 1.0 + join.sum(2, keepdims=True)), 1)
         else:
-            merged_size, x = ops.BatchMatMul()(merge, size), x * size
-        return ops.BatchMatMul()(merge, x) / merged_size, merged_size
+            merged_size, x = self.add_up(size, stay, join), x * size
+        return self.add_up(x, stay, join) / merged_size, merged_size
+
+    def decide(self, metric, count: int) -> tuple[Tensor, Tensor]:
+        """Matrices of zeros and ones: which candidate stays as which (B, A - count, A), which joins which target
+        (B, T, A). metric (B, N, d)"""
+        candidates, targets = split_tokens(directions(metric), self.protected)
+        scores = ops.BatchMatMul(transpose_b=True)(candidates, targets)                     # (B, A, T)
+        batch, candidates, targets = scores.shape
+        similarity = ops.ReduceMax(keep_dims=True)(scores, 2)                               # (B, A, 1)
+        from_last = Tensor(np.arange(targets, 0, -1), mstype.float32)                       # T ... 1
+        is_best = 1.0 + ops.sign(scores - similarity)
+        first_best = ops.ReduceMax(keep_dims=True)(is_best * from_last, 2)                  # (B, A, 1)
+        rank = rank_descending(similarity.reshape(batch, candidates))
+        is_merged = ops.relu(ops.sign(count - 0.5 - rank))                                  # (B, A)
+        join = is_equal(first_best, from_last) * ops.expand_dims(is_merged, 2)              # (B, A, T)
+        return self._places(is_merged, candidates - count), join.swapaxes(1, 2)
+
+    def _places(self, is_merged, kept: int):
+        """Candidates that stay move up; those that are merged get negative places. (B, A) -> (B, kept, A)"""
+        candidates = is_merged.shape[1]
+        up_to = Tensor(np.tri(candidates).T, mstype.float32)
+        place = Tensor(np.arange(candidates), mstype.float32) - ops.matmul(is_merged, up_to) - candidates * is_merged
+        return is_equal(ops.expand_dims(place, 1), Tensor(np.arange(kept)[:, None], mstype.float32))
+
+    def add_up(self, x, stay, join):
+        """[protected, candidates that stay, targets with what joins them]. x (B, N, C) -> (B, N - count, C)"""
+        candidates, targets = split_tokens(x, self.protected)
+        parts = ops.BatchMatMul()(stay, candidates), targets + ops.BatchMatMul()(join, candidates)
+        return ops.concat((x[:, :self.protected], *parts) if self.protected else parts, 1)
 
     def matrix(self, metric, count: int):
         """Which tokens go into which: 1 where token n becomes part of token m. metric (B, N, d) -> (B, N - count, N)"""
-        target, similarity = match_tokens(metric, self.protected)
-        batch, candidates = target.shape
-        tokens, kept = metric.shape[1], candidates - count
-        is_merged = (rank_descending(similarity) < count).astype(mstype.float32)            # (B, A)
-        up_to = Tensor(np.tri(candidates).T, mstype.float32)
-        stays = Tensor(np.arange(candidates) + self.protected, mstype.float32) - ops.matmul(is_merged, up_to)
-        joins = target.astype(mstype.float32) + float(self.protected + kept)
-        places = is_merged * joins + (1.0 - is_merged) * stays                              # (B, A)
-        fixed = np.concatenate([np.arange(self.protected), np.arange(self.protected + kept, tokens - count)])
-        fixed = ops.tile(Tensor(fixed[None], mstype.float32), (batch, 1))
-        order = Tensor(_sequence_order(tokens, self.protected), mstype.int32)
-        places = ops.gather(ops.concat((fixed, places), 1), order, 1)                       # (B, N), by token
-        rows = Tensor(np.arange(tokens - count)[:, None], mstype.float32)
-        return (ops.expand_dims(places, 1) == rows).astype(mstype.float32)
-
-
-def _sequence_order(tokens: int, protected: int) -> np.ndarray:
-    """Where the tokens of a sequence stand in [protected, targets, candidates]."""
-    places = np.arange(tokens)
-    grouped = [places[:protected], places[TARGETS[protected]::2], places[CANDIDATES[protected]::2]]
-    return np.argsort(np.concatenate(grouped))
+        tokens = ops.tile(Tensor(np.eye(metric.shape[1])[None], mstype.float32), (metric.shape[0], 1, 1))
+        return self.add_up(tokens, *self.decide(metric, count))

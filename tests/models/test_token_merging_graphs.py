@@ -20,9 +20,9 @@ TRANSFORMER = {
     "Add", "Cast", "Concat", "Conv", "Div", "Erf", "Gather", "LayerNormalization", "Log", "MatMul", "Mul", "ReduceSum",
     "Reshape", "Shape", "Slice", "Softmax", "Sqrt", "Sum", "Tile", "Transpose", "Unsqueeze",
 }
-COMPARING = TRANSFORMER | {"ArgMax", "Equal", "Greater", "Less", "ReduceMax", "Sub"}
+COMPUTING = TRANSFORMER | {"Abs", "ReduceMax", "Relu", "Sign", "Split", "Sub"} - {"Cast"}
 SORTING = TRANSFORMER | {"ArgMax", "Equal", "GatherElements", "GatherND", "ReduceMax", "Split", "TopK"}
-FORMS = {"matrix": (lambda cell: cell, (), COMPARING), "gather": (with_gathering, ("batch",), SORTING)}
+FORMS = {"matrix": (lambda cell: cell, (), COMPUTING), "gather": (with_gathering, ("batch",), SORTING)}
 """What gives a form its Cells, the free axes (each costs compilations), and the operators that it may have."""
 
 

@@ -90,7 +90,9 @@ def run(name, path, batch, folder, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["mnn", "ncnn"])
-@pytest.mark.parametrize("graph, batch", [("gelu", 1), ("tokens", 1), ("gelu", 3)])
+@pytest.mark.parametrize("graph, batch", [
+    ("gelu", 1), ("tokens", 1), pytest.param("gelu", 3, marks=pytest.mark.slow),
+])
 def test_outputs_are_those_of_onnx_runtime(name, graph, batch, tmp_path, monkeypatch):
     onnx.save(GRAPHS[graph](), tmp_path / "small.onnx")
     [found], [expected] = run(name, tmp_path / "small.onnx", batch, tmp_path, monkeypatch)
@@ -180,3 +182,31 @@ def test_without_pnnx_the_line_says_why_to_leave_its_dependencies_out(monkeypatc
     with pytest.raises(MsnoahError, match="pip install --no-deps pnnx.*torch"):
         ncnn._pnnx_version()
 
+
+
+@pytest.fixture(scope="module")
+def merging(tmp_path_factory):
+    """The matrix form of merging as an artifact, inputs, and MindSpore's outputs."""
+    from mindspore import Tensor
+
+    from msnoah.export import export_onnx
+    from msnoah.nn.token_merging import TokenMerging
+
+    generator = np.random.default_rng(0)
+    x, metric = (generator.standard_normal((1, 13, width)).astype(np.float32) for width in (16, 8))
+    feeds = [x, generator.integers(1, 9, (1, 13, 1)).astype(np.float32), metric]
+    path = tmp_path_factory.mktemp("merging") / "merging.onnx"
+    onnx.save(export_onnx(TokenMerging(3), *feeds, dynamic=()), path)
+    return path, feeds, [output.asnumpy() for output in TokenMerging(3)(*map(Tensor, feeds))]
+
+
+@pytest.mark.parametrize("name", ["mnn", "ncnn"])
+def test_merging_of_tokens_is_mindspores(name, merging, tmp_path, monkeypatch):
+    """Where it compares, counts or gathers otherwise, the matrix form is arithmetic: ncnn would refuse the rest."""
+    path, feeds, expected = merging
+    monkeypatch.chdir(tmp_path)
+    runtime = require(name)
+    found = runtime.load(runtime.convert(open_artifact(path), 1), 1).run(feeds)
+    for output, merged in zip(found, expected, strict=True):
+        assert output.shape == merged.shape
+        assert np.abs(output - merged).max() <= GATE * np.abs(merged).max()

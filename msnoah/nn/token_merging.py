@@ -86,17 +86,18 @@ class TokenMerging(nn.Cell):
         if count == 0:
             return x, size
         stay, join = self.decide(metric, count)
-        stay, join = stay.astype(x.dtype), join.astype(x.dtype)
         if size is None:
-            alone = ops.ones((x.shape[0], self.protected + stay.shape[1], 1), x.dtype)
-            merged_size = ops.concat((alone, 1.0 + join.sum(2, keepdims=True)), 1)
+            merged_size = 1.0 + join.sum(2, keepdims=True).astype(x.dtype)                  # (B, T, 1)
+            alone = x.shape[1] - count - merged_size.shape[1]
+            if alone:
+                merged_size = ops.concat((ops.ones((x.shape[0], alone, 1), x.dtype), merged_size), 1)
         else:
             merged_size, x = self.add_up(size, stay, join), x * size
         return self.add_up(x, stay, join) / merged_size, merged_size
 
-    def decide(self, metric, count: int) -> tuple[Tensor, Tensor]:
-        """Matrices of zeros and ones: which candidate stays as which (B, A - count, A), which joins which target
-        (B, T, A). metric (B, N, d)"""
+    def decide(self, metric, count: int) -> tuple[Tensor | None, Tensor]:
+        """Matrices of zeros and ones: which candidate stays as which (B, A - count, A), None if none stays, and which
+        joins which target (B, T, A). metric (B, N, d)"""
         candidates, targets = split_tokens(directions(metric), self.protected)
         scores = ops.BatchMatMul(transpose_b=True)(candidates, targets)                     # (B, A, T)
         batch, candidates, targets = scores.shape
@@ -107,7 +108,9 @@ class TokenMerging(nn.Cell):
         rank = rank_descending(similarity.reshape(batch, candidates))
         is_merged = ops.relu(ops.sign(count - 0.5 - rank))                                  # (B, A)
         join = is_equal(first_best, from_last) * ops.expand_dims(is_merged, 2)              # (B, A, T)
-        return self._places(is_merged, candidates - count), join.swapaxes(1, 2)
+        kept = candidates - count
+        stay = self._places(is_merged, kept) if kept else None
+        return stay, join.swapaxes(1, 2)
 
     def _places(self, is_merged, kept: int):
         """Candidates that stay move up; those that are merged get negative places. (B, A) -> (B, kept, A)"""
@@ -119,8 +122,12 @@ class TokenMerging(nn.Cell):
     def add_up(self, x, stay, join):
         """[protected, candidates that stay, targets with what joins them]. x (B, N, C) -> (B, N - count, C)"""
         candidates, targets = split_tokens(x, self.protected)
-        parts = ops.BatchMatMul()(stay, candidates), targets + ops.BatchMatMul()(join, candidates)
-        return ops.concat((x[:, :self.protected], *parts) if self.protected else parts, 1)
+        parts = (targets + ops.BatchMatMul()(join.astype(x.dtype), candidates),)
+        if stay is not None:
+            parts = (ops.BatchMatMul()(stay.astype(x.dtype), candidates), *parts)
+        if self.protected:
+            parts = (x[:, :self.protected], *parts)
+        return ops.concat(parts, 1)
 
     def matrix(self, metric, count: int):
         """Which tokens go into which: 1 where token n becomes part of token m. metric (B, N, d) -> (B, N - count, N)"""

@@ -2,20 +2,23 @@
 refused."""
 
 import os
+import shutil
 import signal
 
 import numpy as np
 import pytest
-from small_tocom import NAME, SIZES, save_body
+from small_tocom import NAME, SIZES, save_body, small_tocom, values
 from test_trainer import history, same_bits
 
-from msnoah.checkpoint import load_checkpoint, read_state
+from msnoah.checkpoint import load_checkpoint, read_state, save_weights
 from msnoah.config import CompensationConfig, RunConfig, TrainConfig
+from msnoah.data.sources import open_source
 from msnoah.errors import CheckpointError, ConfigError, TrainingError
 from msnoah.nn import step_inputs
 from msnoah.registry import create_model
 from msnoah.training.evaluator import evaluate_run
-from msnoah.training.trainer import train
+from msnoah.training.interruption import Interruption
+from msnoah.training.trainer import Trainer, train, with_classes
 from msnoah.weight_names import is_plugin
 
 DATA = {"source": "digits", "image_size": 8, "channels": 1, "mean": [0.3], "std": [0.38], "crop_fraction": 1.0}
@@ -44,14 +47,30 @@ EVERYTHING = {"mode": "graph", "epochs": 2, "batch_size": 120, "accumulate": 2, 
               "ema_decay": 0.9, "mixup": {}, "compensation": {"degrees": [0, 2], "temperature": 2.0}, "repeats": 3}
 
 
+def check_pretrained(run, body) -> None:
+    found, before = read_state(run.last_checkpoint)[0], read_state(body)[0]
+    assert all(np.array_equal(found[name], before[name]) for name in before), "the body keeps its bits"
+    assert all(is_plugin(name) for name in found if name.startswith("optimizer.")), "frozen weights have no moments"
+    assert 0 < run.history()[0]["train_loss"] < 0.1
+    assert evaluate_run(run, checkpoint="last")["loss"] == run.history()[-1]["val_loss"], "at the config's degrees"
+
+
+def test_a_run_trains_the_plugin_alone(tmp_path, make_run):
+    body = save_body(tmp_path / "body.ckpt")
+    config = pretraining(body, mode="pynative")
+    run = make_run(config)
+    train(config, run)
+    check_pretrained(run, body)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("settings, interrupted_at", [
-    pytest.param({"mode": "pynative"}, 1, id="pynative"),
-    pytest.param(EVERYTHING, 5, id="graph", marks=pytest.mark.slow)])
+    pytest.param({"mode": "pynative"}, 1, id="pynative"), pytest.param(EVERYTHING, 5, id="graph")])
 def test_an_interrupted_pre_training_goes_on_bit_for_bit(settings, interrupted_at, tmp_path, make_run, monkeypatch):
     body = save_body(tmp_path / "body.ckpt")
     config = pretraining(body, **settings)
     whole, parts = make_run(config, "whole"), make_run(config, "parts")
-    record = train(config, whole)
+    assert train(config, whole)["compile_seconds"] > 0
     interrupt_before(interrupted_at, monkeypatch)
     with pytest.raises(TrainingError, match="interrupted at epoch 1"):
         train(config, parts)
@@ -59,12 +78,7 @@ def test_an_interrupted_pre_training_goes_on_bit_for_bit(settings, interrupted_a
     assert same_bits(parts.last_checkpoint, whole.last_checkpoint)
     assert same_bits(parts.best_checkpoint, whole.best_checkpoint)
     assert history(parts) == history(whole)
-    found, before = read_state(whole.last_checkpoint)[0], read_state(body)[0]
-    assert all(np.array_equal(found[name], before[name]) for name in before), "the body keeps its bits"
-    assert all(is_plugin(name) for name in found if name.startswith("optimizer.")), "frozen weights have no moments"
-    assert 0 < whole.history()[0]["train_loss"] < 0.1
-    assert evaluate_run(whole, checkpoint="last")["loss"] == whole.history()[-1]["val_loss"], "at the config's degrees"
-    assert record["compile_seconds"] > 0
+    check_pretrained(whole, body)
 
 
 def test_only_a_plugin_may_be_missing_from_the_starting_weights(tmp_path, make_run):
@@ -77,6 +91,22 @@ def test_only_a_plugin_may_be_missing_from_the_starting_weights(tmp_path, make_r
     assert not report.missing and np.array_equal(model.blocks[0].attn.q_tocom.adapter_down.weight.asnumpy(), down)
     with pytest.raises(CheckpointError, match="the file has no ToCom plugin"):
         load_checkpoint(model, body)
+
+
+def test_a_plugin_file_goes_with_the_configured_checkpoint(tmp_path, make_run):
+    body, full = save_body(tmp_path / "body.ckpt"), small_tocom(seed=5)
+    save_weights(full, tmp_path / "plugin.ckpt", {})
+    config = pretraining(body, {"name": NAME, "checkpoint": body, "plugin": str(tmp_path / "plugin.ckpt"),
+                                "args": {**SIZES, **PAIR}}, mode="pynative", compensation=None)
+    sources = [open_source(config.data, split) for split in ("train", "val")]
+    config = with_classes(config, sources[0])
+    run = make_run(config)
+    trainer = Trainer(config, run, *sources, Interruption())
+    found, expected = values(trainer.model, plugin=True), values(full, plugin=True)
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    with pytest.raises(CheckpointError, match="the file has no ToCom plugin"):
+        evaluate_run(run, checkpoint=shutil.copy(body, tmp_path / "copy.ckpt"))
+    assert evaluate_run(run, checkpoint=body)["images"] == 355
 
 
 WRONG = [

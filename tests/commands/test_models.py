@@ -127,6 +127,6 @@ def test_default_inputs_of_published_models(name, expected):
 def test_a_plugin_counts_as_parameters_and_costs_nothing_once_fused():
     whole, plain = (measure_size(f"deit_tiny_patch16_224{plugin}") for plugin in ("_tocom", ""))
     assert plain["parameters"] == {"trained": 5_717_416, "fused": 5_717_416}
-    assert whole["parameters"] == {"trained": 5_717_416 + 294_912, "fused": 5_717_416 + 12 * 64}   # what k's biases sum to
+    assert whole["parameters"] == {"trained": 5_717_416 + 294_912, "fused": 5_717_416 + 12 * 64}   # sums of k's biases
     saved = 196 * (10 * 192**2 + 2 * 197 * 192)     # the last block: q, scores, proj and MLP of the class token alone
     assert whole["macs"] == plain["macs"] == 1_253_683_200 - saved

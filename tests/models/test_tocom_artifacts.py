@@ -114,6 +114,6 @@ def test_both_runtimes_decide_alike_on_real_images_but_for_near_ties(images, cou
                     for block in range(12 if difference is None else difference[0] + 1))
     print(f"r={count} {images.__name__}: {len(flipped)} of {IMAGES} images and of {blocks} blocks with {decisions} "
           f"candidates decided otherwise, first at blocks {sorted(block + 1 for block, _ in flipped)}, by cosines that "
-          f"differ by {max((margin for _, margin in flipped), default=0):.1e} at most; smallest lead of a best target in "
-          f"an image: median {np.median(margins):.1e}, least {min(margins):.1e}")
+          f"differ by {max((margin for _, margin in flipped), default=0):.1e} at most; smallest lead of a best target "
+          f"in an image: median {np.median(margins):.1e}, least {min(margins):.1e}")
     assert all(margin <= NEAR_TIE for _, margin in flipped)

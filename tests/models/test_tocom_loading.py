@@ -1,4 +1,4 @@
-"""Published DeiT checkpoints and ToCom plugin files by name: one file, two files, and files that are not what is needed."""
+"""Published DeiT checkpoints and ToCom plugin files by name: one file, two files, and files that do not fit."""
 
 import functools
 
@@ -71,7 +71,8 @@ def test_checkpoint_fits_whatever_is_merged(tmp_path, tokens_merged):
 
 @pytest.mark.parametrize("prefix, plugin_prefix", [
     ("", ""), ("module.", "model."), ("model.", "student.module."),
-    *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("module.", "module."), ("", "model."), ("model.", "")))])
+    *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("module.", "module."), ("", "model."), ("model.", ""))),
+])
 def test_model_with_plugin_from_two_files(tmp_path, prefix, plugin_prefix):
     model = create(TOCOM, tmp_path, prefix=prefix, plugin_prefix=plugin_prefix, plugin_arrays=plugin())
     assert_holds(model, {**body(), **plugin()})
@@ -105,7 +106,9 @@ def test_plugin_of_other_units_fits_a_model_built_for_them(tmp_path):
 def test_without_a_plugin_a_model_starts_with_one_that_changes_nothing(tmp_path):
     degrees = {"source_degree": 1, "tokens_merged": 4}
     model, images = create(TOCOM, tmp_path, strict=False, **degrees), small_images(1)
-    assert np.array_equal(model(images).asnumpy(), small_deit(DEIT, tokens_merged=4)(images).asnumpy())
+    plain = small_deit(DEIT, tokens_merged=4)(images).asnumpy()
+    np.testing.assert_allclose(model(images).asnumpy(), plain, atol=5e-6, rtol=0)   # runs differ in their last bits
+    assert not weights(model)["blocks.0.attn.v_tocom.adapter_up.weight"].asnumpy().any()
     assert all(weights(model)[f"blocks.{block}.attn.q_tocom.adapter_down.weight"].asnumpy().any() for block in range(3))
 
 
@@ -119,7 +122,8 @@ def test_head_of_other_classes_stays_new_for_fine_tuning(tmp_path):
 # the message, the model, what its checkpoint and its plugin file hold, arguments
 REFUSED = {
     "no plugin anywhere": (
-        "the file has no ToCom plugin; name one by `plugin`, or give strict=False to start with one that changes nothing",
+        "the file has no ToCom plugin; name one by `plugin`, or give strict=False to start with one that changes "
+        "nothing",
         TOCOM, body, None, {}),
     "plugin alone": (
         "the file has a ToCom plugin alone; name it by `plugin`, and the weights that it goes with by `checkpoint`",

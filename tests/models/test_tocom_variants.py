@@ -63,7 +63,8 @@ def test_degrees_of_a_standing_model_can_be_changed():
     np.testing.assert_allclose(model(images).asnumpy(), expected, atol=GATE, rtol=0)
     set_compensating(model, False)
     plain = small_deit(tokens_merged=4)(images).asnumpy()
-    assert np.array_equal(model(images).asnumpy(), plain) and not np.allclose(expected, plain, atol=0.01)
+    np.testing.assert_allclose(model(images).asnumpy(), plain, atol=GATE, rtol=0)
+    assert not np.allclose(expected, plain, atol=0.01)
 
 
 @pytest.mark.parametrize("arguments", [
@@ -72,7 +73,12 @@ def test_degrees_of_a_standing_model_can_be_changed():
 def test_without_a_difference_or_a_scale_the_plugin_changes_no_bit(arguments):
     images = small_images(1)
     with_plugin, plain = small_deit(TOCOM, tokens_merged=4, **arguments), small_deit(tokens_merged=4)
-    assert np.array_equal(with_plugin(images).asnumpy(), plain(images).asnumpy())   # fused: test_tocom
+    assert not any(cell(ms.ops.ones((1, 4, 24))).asnumpy().any() for _, cell in with_plugin.cells_and_names()
+                   if isinstance(cell, TokenCompensator))
+    merged, fused = (published_arrays(fuse(model)) for model in (with_plugin, plain))
+    assert merged.keys() == fused.keys() and all(np.array_equal(merged[name], fused[name]) for name in fused)
+    # one model gives other last bits from run to run on a busy CPU (MindSpore 2.10)
+    np.testing.assert_allclose(with_plugin(images).asnumpy(), plain(images).asnumpy(), atol=GATE, rtol=0)
 
 
 def test_distillation_token_has_published_names_and_stays_in_second_place():
@@ -81,7 +87,8 @@ def test_distillation_token_has_published_names_and_stays_in_second_place():
     assert {name: array.shape for name, array in arrays.items() if "blocks" not in name} == {
         "cls_token": (1, 1, 24), "dist_token": (1, 1, 24), "pos_embed": (1, 18, 24),
         "patch_embed.proj.weight": (24, 3, 8, 8), "patch_embed.proj.bias": (24,), "norm.weight": (24,),
-        "norm.bias": (24,), "head.weight": (5, 24), "head.bias": (5,), "head_dist.weight": (5, 24), "head_dist.bias": (5,)}
+        "norm.bias": (24,), "head.weight": (5, 24), "head.bias": (5,), "head_dist.weight": (5, 24),
+        "head_dist.bias": (5,)}
     images = small_images(1)
     reference = Reference(arrays, SIZES["num_heads"])
     tokens = reference.encode(reference.embed(images.asnumpy()[0].astype(np.float64)), [8, 8, 8], None, 0.1)

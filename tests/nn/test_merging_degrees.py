@@ -42,7 +42,8 @@ def merges_everywhere(count: int, depth: int, tokens: int, protected: int) -> bo
 
 
 @pytest.mark.parametrize("tokens, protected, depth", [
-    (197, 1, 12), (198, 2, 12), (17, 1, 3), (17, 1, 4), (50, 1, 6), (5, 1, 2), (4, 2, 1), (257, 1, 24), (3, 1, 2), (2, 1, 1),
+    (197, 1, 12), (198, 2, 12), (17, 1, 3), (17, 1, 4), (50, 1, 6), (5, 1, 2), (4, 2, 1), (257, 1, 24), (3, 1, 2),
+    (2, 1, 1),
 ])
 def test_the_largest_number_that_an_error_names_is_the_largest(tokens, protected, depth):
     fitting = [count for count in range(1, 2 * tokens) if merges_everywhere(count, depth, tokens, protected)]

@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from msnoah.config import DataConfig, ExportConfig, RunConfig, Tokens
-from msnoah.errors import CheckpointError, ConfigError, ModelError, RunFolderError
+from msnoah.errors import ConfigError, ModelError, RunFolderError
 from msnoah.export.model_input import ModelInput, find_input
 from msnoah.model_degrees import arguments_at
+from msnoah.plugin_file import Plugin, find_plugin
 from msnoah.registry import check_arguments, create_model
 from msnoah.run_folder import RunFolder
 
@@ -30,8 +31,7 @@ class ExportTask:
     settings: ExportConfig
     taken: ModelInput
     checkpoint: Path
-    plugin: Path | None = None
-    plugin_units: int | None = None
+    plugin: Plugin | None = None
 
     @property
     def data(self) -> DataConfig:
@@ -45,15 +45,13 @@ class ExportTask:
             ConfigError: source_degree or tocom_scale, but no plugin that it could be for.
         """
         settings = self.settings
-        arguments = arguments_at(
-            self.config, tokens_merged, plugin=self.plugin is not None, source_degree=settings.source_degree,
+        return arguments_at(
+            self.config, tokens_merged, plugin=self.plugin, source_degree=settings.source_degree,
             tocom_scale=settings.tocom_scale)
-        units = {} if self.plugin_units is None else {"tocom_units": self.plugin_units}
-        return {**units, **arguments}
 
     def build_model(self, tokens_merged: Tokens | None):
         """The trained `mindspore.nn.Cell` that merges so many tokens; ModelError or CheckpointError if it cannot be."""
-        files = {"checkpoint": self.checkpoint, **({"plugin": self.plugin} if self.plugin else {})}
+        files = {"checkpoint": self.checkpoint, **({"plugin": self.plugin.path} if self.plugin else {})}
         return create_model(self.config.model.name, **files, **self.arguments(tokens_merged))
 
 
@@ -73,8 +71,8 @@ def open_task(run: RunFolder, checkpoint: str | Path, overrides: dict[str, Any])
     config = run.config()
     settings = _settings(config, overrides)
     taken = find_input(config.data, settings)
-    plugin, units = _find_plugin(settings.plugin) if settings.plugin else (None, None)
-    task = ExportTask(config, settings, taken, _find_checkpoint(run, checkpoint), plugin, units)
+    plugin = find_plugin(settings.plugin) if settings.plugin else None
+    task = ExportTask(config, settings, taken, _find_checkpoint(run, checkpoint), plugin)
     _check_degrees(task)
     if not os.access(run.path, os.W_OK | os.X_OK):
         raise RunFolderError(f"{run.path}: cannot be written; change its rights, or copy the run")
@@ -100,17 +98,6 @@ def _find_checkpoint(run: RunFolder, checkpoint: str | Path) -> Path:
         lacking = "nothing trained yet" if str(checkpoint) in named else "no such checkpoint"
         raise RunFolderError(f"{path}: {lacking}; expected 'best', 'last' or the path of a weights file")
     return path
-
-
-def _find_plugin(plugin: str) -> tuple[Path, int | None]:
-    """The file of ToCom's plugin, of a run its best or last checkpoint, and its units a degree as the run has them."""
-    path = Path(plugin)
-    if not path.is_dir():
-        if not path.is_file():
-            raise CheckpointError(f"{path}: no such plugin; expected a weights file, or a run that trained one")
-        return path, None
-    run = RunFolder.open(path)
-    return _find_checkpoint(run, "best"), run.config().model.args.get("tocom_units")
 
 
 def _check_degrees(task: ExportTask) -> None:

@@ -1,6 +1,5 @@
 """What an artifact says of the tokens that it merges."""
 
-import inspect
 from typing import Any
 
 from msnoah.config import Tokens
@@ -25,9 +24,8 @@ def describe_merging(task: ExportTask, model, tokens_merged: Tokens | None) -> d
              "tokens": count_tokens(model), "source_degree": None, "tocom_scale": None, "plugin": None}
     if arguments.get("source_degree") is None:
         return facts
-    path = task.plugin or task.checkpoint
-    scale = arguments.get("tocom_scale", inspect.signature(type(model)).parameters["tocom_scale"].default)
-    return {**facts, "source_degree": arguments["source_degree"], "tocom_scale": scale,
+    path = task.plugin.path if task.plugin else task.checkpoint
+    return {**facts, "source_degree": arguments["source_degree"], "tocom_scale": model.tocom_scale,
             "plugin": {"file": str(path), "sha256": hash_file(path)}}
 
 

@@ -16,9 +16,16 @@ from msnoah.deploy.runtimes.fixed_graph import average_for_sums, read_at_batch, 
 SUFFIXES = {"float32": "f32", "float16": "f16", "int32": "i32", "int64": "i64", "uint8": "u8", "int8": "i8"}
 
 
+ABSENT = {"TopK", "GatherND", "GatherElements", "ScatterElements", "ScatterND"}
+"""Operators that ncnn has no layer for; pnnx dies of some of them."""
+
+
 def main(source: str, folder: str, batch: str) -> None:
     """Leaves model.ncnn.param, model.ncnn.bin, model_ncnn.py and the interface in a folder, among other files."""
     graph, target = read_at_batch(Path(source), int(batch)), Path(folder)
+    absent = sorted({operator.op_type for operator in graph.operators} & ABSENT)
+    if absent:
+        sys.exit(f"ncnn has no {', '.join(absent)}; `msnoah export --token-merging matrix` merges tokens without")
     slice_single_rows(graph)
     average_for_sums(graph)
     interface = write_interface(graph, target)

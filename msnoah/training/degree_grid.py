@@ -1,7 +1,6 @@
 """Accuracy of runs that merge other numbers of tokens than in training, with and without ToCom's plugin."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,22 +15,13 @@ from msnoah.errors import CheckpointError, ModelError, MsnoahError
 from msnoah.file_hash import hash_file
 from msnoah.model_degrees import arguments_at
 from msnoah.nn.merging_degrees import set_compensation, set_tokens_merged, spread
+from msnoah.plugin_file import Plugin, find_plugin
 from msnoah.registry import check_arguments, create_model
 from msnoah.run_folder import RunFolder
 from msnoah.training.device import select_device
 from msnoah.training.evaluator import evaluation_rows, validation_loader
 from msnoah.training.mixed_precision import mixed_precision
 from msnoah.training.tasks import find_task
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A file with ToCom's plugin; `run` is where it was trained, if in a run, `units` are its units a degree."""
-
-    path: Path
-    sha256: str
-    units: int | None = None
-    run: RunFolder | None = None
 
 
 class SourceRun:
@@ -78,17 +68,6 @@ class SourceRun:
     def _check_plugin(self, targets: Sequence[int]) -> None:
         for target in targets:
             self.compensate(target, 0.0)
-
-
-def find_plugin(path: str | Path) -> Plugin:
-    """ToCom's plugin in a weights file, or in the best checkpoint of a run; CheckpointError if there is none."""
-    path = Path(path)
-    run = RunFolder.open(path) if path.is_dir() else None
-    file = run.best_checkpoint if run else path
-    if not file.is_file():
-        raise CheckpointError(f"{file}: no such plugin; expected a weights file, or a run that trained one")
-    units = run.config().model.args.get("tocom_units") if run else None
-    return Plugin(file, hash_file(file), units, run)
 
 
 def evaluate_degrees(
@@ -192,10 +171,9 @@ def _others(plugin: Plugin | None, sources: list[SourceRun]) -> list[DegreeResul
 
 
 def _build(run: RunFolder, config: RunConfig, plugin: Plugin | None, target: int):
-    arguments = arguments_at(config, target, plugin=plugin is not None)
-    units = {"tocom_units": plugin.units} if plugin and plugin.units else {}
     path = plugin.path if plugin else None
-    return create_model(config.model.name, checkpoint=run.best_checkpoint, plugin=path, **{**arguments, **units})
+    return create_model(
+        config.model.name, checkpoint=run.best_checkpoint, plugin=path, **arguments_at(config, target, plugin=plugin))
 
 
 def _hash_checkpoint(run: RunFolder) -> str:

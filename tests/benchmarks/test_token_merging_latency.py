@@ -3,7 +3,7 @@
     python -m pytest tests/benchmarks/test_token_merging_latency.py -m slow -s
 
 CPU time of one thread at 224x224 and batch 1 (built in, which takes fewer compilations than a free batch), in one
-process, in rounds that take turns. Forms: *gather* (TopK, Gather), *matrix* (comparisons and products), and *scatter*,
+process, in rounds that take turns. Forms: *gather* (TopK, Gather), *matrix* (signs and products), and *scatter*,
 the plain static graph (ScatterElements, without two passes).
 
 Each is compared with two graphs that merge nothing: *own*, with all passes, and *plain*, without `take_rows_early` and

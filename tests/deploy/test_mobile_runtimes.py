@@ -125,6 +125,14 @@ def test_ncnn_names_the_layers_that_it_lacks(tmp_path, monkeypatch):
         run("ncnn", tmp_path / "small.onnx", 1, tmp_path, monkeypatch)
 
 
+def test_ncnn_points_at_the_form_of_merging_that_it_runs(tmp_path):
+    model = build([("GatherElements", "x places", "y", {"axis": 2})], {"places": np.zeros((1, 7, 32), np.int64)},
+                  [7, 32], [7, 32])
+    onnx.save(model, tmp_path / "small.onnx")
+    with pytest.raises(SystemExit, match=r"^ncnn has no GatherElements; .*--token-merging matrix"):
+        ncnn_conversion.main(str(tmp_path / "small.onnx"), str(tmp_path), "1")
+
+
 CONVERTERS = {
     "crash": ("import os, signal\nprint('reading', flush=True)\nos.kill(os.getpid(), signal.SIGSEGV)",
               r"^fake's converter died of signal 11 \(SIGSEGV\): reading$"),

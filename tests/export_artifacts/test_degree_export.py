@@ -268,7 +268,7 @@ def test_a_plugin_of_more_units_comes_with_its_run(runs, tmp_path):
     task = open_task(runs["plain"], "best", {"plugin": str(plugin.path), "tokens_merged": 2})
     built = task.build_model(2)
     assert built.blocks[0].attn.q_tocom.unit_gate.shape == (48,) and task.arguments(2)["tocom_units"] == 3
-    assert replace(task, plugin_units=None).arguments(2).get("tocom_units") is None
+    assert replace(task, plugin=replace(task.plugin, units=None)).arguments(2).get("tocom_units") is None
 
 
 @pytest.mark.slow

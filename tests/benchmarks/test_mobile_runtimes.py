@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 import pytest
-from mindspore import Tensor, ops
-from mindspore import dtype as mstype
+from mindspore import Tensor
+from plain_token_merging import with_scattering
 
 from msnoah.deploy.artifact import TensorSpec, open_artifact
 from msnoah.deploy.measurement import Samples, interleave, largest_relative_difference, make_feeds
@@ -22,9 +22,8 @@ from msnoah.deploy.statistics import percentile
 from msnoah.deploy.worker_process import WorkerProcess
 from msnoah.errors import ProfileError
 from msnoah.export import export_onnx
-from msnoah.nn.fusing import fuse, replace_cells
+from msnoah.nn.fusing import fuse
 from msnoah.nn.gathering_token_merging import with_gathering
-from msnoah.nn.token_merging import TokenMerging, merged_count
 from msnoah.registry import create_model
 from tests.goldens.slab_goldens import deit_value, fill
 
@@ -35,40 +34,6 @@ GATE = 1e-5
 """Relative: float32 in other orders through 12 blocks; another decision about one token is above 1e-3."""
 RIGHT = [("matrix", runtime) for runtime in RUNTIMES] + [("gather", "onnxruntime"), ("gather", "mnn"),
                                                          ("scatter", "onnxruntime")]
-
-
-class PlainTokenMerging(TokenMerging):
-    """Merging as ToMe's authors write it, with static counts; for a class token."""
-
-    def construct(self, x, size, metric):
-        count = merged_count(self.count, x.shape[1], self.protected)
-        if count == 0:
-            return x, size
-        if size is None:
-            size = ops.ones((x.shape[0], x.shape[1], 1), x.dtype)
-        places = self.places(metric, count)
-        merged_size = self.merge(size, *places)
-        return self.merge(x * size, *places) / merged_size, merged_size
-
-    def places(self, metric, count):
-        metric = metric / ops.sqrt((metric * metric).sum(-1, keepdims=True))
-        scores = ops.BatchMatMul(transpose_b=True)(metric[:, ::2], metric[:, 1::2])
-        barred = np.where(np.arange(scores.shape[1]) == 0, -np.inf, 0)[:, None]
-        similarity, target = ops.max(scores + Tensor(barred, mstype.float32), -1)
-        order = ops.topk(similarity, similarity.shape[1])[1].astype(mstype.int64)
-        merged, kept = order[:, :count], ops.sort(order[:, count:].astype(mstype.float32))[0].astype(mstype.int64)
-        return kept, merged, ops.gather_elements(target.astype(mstype.int64), 1, merged)
-
-    def merge(self, x, kept, merged, target):
-        kept, merged, target = (ops.tile(ops.expand_dims(i, -1), (1, 1, x.shape[2])) for i in (kept, merged, target))
-        candidates, targets = x[:, ::2], x[:, 1::2]
-        joining = ops.gather_elements(candidates, 1, merged)
-        targets = ops.tensor_scatter_elements(targets, target, joining, 1, "add")
-        return ops.concat((ops.gather_elements(candidates, 1, kept), targets), 1)
-
-
-def with_scattering(model):
-    return replace_cells(model, TokenMerging, lambda cell: PlainTokenMerging(cell.count, cell.protected))
 
 
 FORMS = {"scatter": with_scattering, "gather": with_gathering, "matrix": lambda model: model}

@@ -3,8 +3,8 @@
     python -m pytest tests/benchmarks/test_token_merging_latency.py -m slow -s
 
 CPU time of one thread at 224x224 and batch 1 (built in, which takes fewer compilations than a free batch), in one
-process, in rounds that take turns. Forms: *gather* (TopK, Gather), *matrix* (signs and products), and *scatter*,
-the plain static graph (ScatterElements, without two passes).
+process, in rounds that take turns. Forms: *gather* (TopK, Gather), *matrix* (signs and products), and *scatter*, the
+plain static graph: merging as ToMe's authors write it, without two passes.
 
 Each is compared with two graphs that merge nothing: *own*, with all passes, and *plain*, without `take_rows_early` and
 `separate_heads`. Through `take_rows_early` the last block computes the class token only. That saves 7 % of the
@@ -18,15 +18,14 @@ weights from memory than from the cache. So ratios fall on a machine whose memor
 import numpy as np
 import onnx
 import pytest
-from mindspore import nn, ops
+from plain_token_merging import with_scattering
 from test_artifact_latency import InProcess, by_round, open_session
 
 from msnoah.deploy.measurement import interleave
 from msnoah.export import export_onnx
 from msnoah.export.complexity import count_macs
-from msnoah.nn.fusing import fuse, replace_cells
-from msnoah.nn.gathering_token_merging import GatheringTokenMerging, with_gathering
-from msnoah.nn.token_merging import TARGETS, TokenMerging, merged_count
+from msnoah.nn.fusing import fuse
+from msnoah.nn.gathering_token_merging import with_gathering
 from msnoah.registry import create_model
 from tests.goldens.slab_goldens import deit_value, fill
 
@@ -37,29 +36,6 @@ GATE = 1e-5
 """Absolute, on logits of unit variance."""
 LEAST = {8: 1.15, 16: 1.45}
 """Ratios to *plain*. Far below what a quiet machine gives, since the tests' machine is shared."""
-
-
-class ScatteringTokenMerging(GatheringTokenMerging):
-    """Merging as it is usually written: features times size beside the sizes, added up where they go."""
-
-    def construct(self, x, size, metric):
-        count = merged_count(self.count, x.shape[1], self.protected)
-        if count == 0:
-            return x, size
-        if size is None:
-            size = ops.ones((x.shape[0], x.shape[1], 1), x.dtype)
-        kept, merged, target = self.places(metric, count)
-        x = ops.concat((x * size, size), -1)                                            # (B, N, C + 1)
-        target = ops.tile(ops.expand_dims(target, -1), (1, 1, x.shape[-1]))             # (B, r) -> (B, r, C + 1)
-        targets = ops.tensor_scatter_elements(
-            x[:, TARGETS[self.protected]::2], target, ops.gather(x, merged, 1, 1), 1, "add")
-        x = self._in_sequence(x, kept, targets)                                         # (B, N - r, C + 1)
-        return x[..., :-1] / x[..., -1:], x[..., -1:]
-
-
-def with_scattering(model: nn.Cell) -> nn.Cell:
-    return replace_cells(
-        with_gathering(model), TokenMerging, lambda cell: ScatteringTokenMerging(cell.count, cell.protected))
 
 
 FORMS = {"gather": (with_gathering, None), "matrix": (lambda model: model, None), "scatter": (with_scattering, PLAIN)}

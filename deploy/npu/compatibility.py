@@ -9,7 +9,6 @@ from msnoah.deploy.npu.conditions import applies
 from msnoah.deploy.npu.facts import GraphFacts, OperatorFacts
 from msnoah.deploy.npu.rewrites import REWRITES, Rewrite, suggest_rewrite
 from msnoah.deploy.npu.rules import NewestOpset, OpenAxes, Rule, Target, Verdict
-from msnoah.errors import CompatibilityError
 
 SEVERITY: tuple[Verdict, ...] = get_args(Verdict)   # the worst first
 EXAMPLES = 3
@@ -79,13 +78,6 @@ def check_graph(facts: GraphFacts, target: Target) -> Compatibility:
         target=target.name, title=target.title, note=target.note, artifact=str(facts.path), batch=facts.batch,
         findings=tuple(findings),
     )
-
-
-def check_all(results: list[Compatibility]) -> None:
-    """Raises CompatibilityError where a target does not support something, naming target and operators."""
-    refused = [f"{result.target}: {', '.join(result.refused())}" for result in results if result.refused()]
-    if refused:
-        raise CompatibilityError(f"not supported on {'; '.join(refused)}")
 
 
 def _judge(operator: OperatorFacts, target: Target) -> tuple[Verdict, str, str, str | None]:

@@ -6,6 +6,7 @@ from msnoah.deploy.npu.compatibility import SEVERITY, Compatibility, Finding
 from msnoah.deploy.npu.rules import Verdict
 
 WIDTH = 120
+MANY = 5   # operators of one reason up to which each has an entry of its own
 WORDS: dict[Verdict, str] = {
     "not_supported": "not supported", "cpu": "on the CPU", "unknown": "not known", "supported": "supported",
 }
@@ -18,19 +19,37 @@ def compatibility_table(result: Compatibility) -> str:
     troubled = [finding for finding in result.findings if finding.verdict != "supported"]
     lines = [f"{result.target}: {result.title}", f"  {result.artifact} at batch {result.batch}: {counts}"]
     lines += _wrap(result.note, "  ")
-    for finding in troubled:
-        lines += _entry(finding, sources.index(finding.source) + 1)
+    for group in _group(troubled):
+        lines += _entry(group, sources.index(group[0].source) + 1)
     lines += _supported(result, sources)
     lines += [f"  [{number}] {source}" for number, source in enumerate(sources, 1)]
     return "\n".join(lines)
 
 
-def _entry(finding: Finding, source: int) -> list[str]:
+def _group(findings: list[Finding]) -> list[list[Finding]]:
+    """Findings of one reason together where there are many of them, each alone elsewhere."""
+    groups: dict[tuple[str, str, str | None], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.verdict, finding.says, finding.rewrite), []).append(finding)
+    large = [group for group in groups.values() if len(group) > MANY]
+    alone = [[finding] for group in groups.values() if len(group) <= MANY for finding in group]
+    return sorted(alone + large, key=lambda group: findings.index(group[0]))
+
+
+def _entry(group: list[Finding], source: int) -> list[str]:
+    """An operator with its places, or many with their numbers; then the reason and the rewrite."""
+    first, indent = group[0], " " * 17
+    names = ", ".join(f"{finding.operator} x{finding.count}" for finding in group)
+    head = _head(first) if len(group) == 1 else _wrap(f"{WORDS[first.verdict]:13}  {names}", "  ", indent)
+    rewrite = _wrap(f"instead: {first.rewrite}", indent) if first.rewrite else []
+    return [*head, *_wrap(f"{first.says} [{source}]", indent), *rewrite]
+
+
+def _head(finding: Finding) -> list[str]:
     tensors = " ".join((*finding.dtypes, *finding.shapes))
     places = ", ".join(finding.modules or finding.nodes) + (", ..." if finding.count > len(finding.nodes) else "")
     head = f"  {WORDS[finding.verdict]:13}  {finding.operator} x{finding.count}  {tensors}".rstrip()
-    lines = [f"{head}  in {places}" if places else head, *_wrap(f"{finding.says} [{source}]", " " * 17)]
-    return lines + (_wrap(f"instead: {finding.rewrite}", " " * 17) if finding.rewrite else [])
+    return [f"{head}  in {places}" if places else head]
 
 
 def _supported(result: Compatibility, sources: list[str]) -> list[str]:

@@ -75,6 +75,12 @@ ONE_NODE = {
 }
 
 
+def test_types_decide(tmp_path):
+    path = one_node(tmp_path / "n.onnx", "Relu", *[{name: (TensorProto.DOUBLE, (1, 4))} for name in "xy"])
+    found = finding(path, "rk3588", "Relu")
+    assert found.verdict == "unknown" and found.dtypes == ("float64",) and "--float16" in found.rewrite
+
+
 @pytest.mark.parametrize("case", ONE_NODE)
 def test_shapes_and_attributes_decide(tmp_path, case):
     target, operator, read, written, weights, attributes, expected = ONE_NODE[case]
@@ -159,7 +165,7 @@ def test_a_large_weight_in_another_file_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("name,module", [
-    ("blocks.0.attn.proj.Reshape.MatMul_1", "blocks.0.attn.proj"), ("/blocks/0/norm/LayerNormalization", "blocks.0.norm"),
+    ("blocks.0.attn.proj.Reshape.MatMul_1", "blocks.0.attn.proj"), ("/blocks/0/norm/Mul", "blocks.0.norm"),
     ("Concat", ""), ("", ""), ("head", "head")])
 def test_module_names(name, module):
     assert module_name(name) == module

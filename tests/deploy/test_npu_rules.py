@@ -5,7 +5,7 @@ import pytest
 
 from msnoah.commands.check import TARGETS
 from msnoah.deploy.npu.conditions import CONDITIONS
-from msnoah.deploy.npu.rewrites import REWRITES
+from msnoah.deploy.npu.rewrites import REWRITES, suggest_rewrite
 from msnoah.deploy.npu.rules import FOLDER, When, find_target, list_targets, load_target
 from msnoah.errors import ConfigError
 
@@ -91,6 +91,12 @@ def test_what_ships_is_sourced_and_names_operators_that_exist(name):
     used |= {target.unlisted_source} | ({target.newest_opset.source} if target.newest_opset else set())
     assert used == set(target.sources), "a source that no rule names"
     assert text.startswith("# ")
+
+
+def test_every_rewrite_is_offered_somewhere():
+    rules = [rule for name in TARGETS for rule in find_target(name).rules]
+    offered = {suggest_rewrite(operator, rule.rewrite) for rule in rules for operator in rule.operators}
+    assert offered - {None} == set(REWRITES.values())
 
 
 @pytest.mark.parametrize("given,hint", [("rk3855", "did you mean 'rk3588'?"), ("ascend31", "did you mean 'ascend310'?"),

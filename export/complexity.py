@@ -84,6 +84,11 @@ def fix_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     return light
 
 
+def list_bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The graphs that an If, Loop or Scan runs."""
+    return [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
+
+
 def _dims(info: onnx.ValueInfoProto):
     return info.type.tensor_type.shape.dim
 
@@ -115,8 +120,8 @@ def _refuse_hidden_products(graph: onnx.GraphProto) -> None:
 
 def _list_inner_operators(node: onnx.NodeProto) -> list[str]:
     """What the bodies of an If or Loop hold, bodies within them included."""
-    bodies = [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
-    return [kind for body in bodies for inner in body.node for kind in (inner.op_type, *_list_inner_operators(inner))]
+    inner_nodes = [inner for body in list_bodies(node) for inner in body.node]
+    return [kind for inner in inner_nodes for kind in (inner.op_type, *_list_inner_operators(inner))]
 
 
 # --- one rule an operator: from the shapes of inputs and outputs, and attributes

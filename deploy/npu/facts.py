@@ -1,5 +1,6 @@
 """What a rule can ask of an ONNX graph: operators with the types of what they read and write, at one batch size."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from onnx import helper
 from msnoah.deploy.artifact import read_model
 from msnoah.deploy.runtimes.fixed_graph import fold_constants
 from msnoah.errors import ConversionError
-from msnoah.export.complexity import count_node_macs, fix_batch, infer_shapes, read_shapes
+from msnoah.export.complexity import count_node_macs, fix_batch, infer_shapes, list_bodies, read_shapes
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class _Reader:
         """The nodes in running order, those of bodies behind the node that runs them."""
         for node in graph.node:
             yield self._operator(node, outside)
-            for body in _bodies(node):
+            for body in list_bodies(node):
                 self._learn(body)
                 yield from self.operators(body, outside=False)
 
@@ -150,16 +151,11 @@ class _Reader:
 def module_name(node_name: str) -> str:
     """The module of the network that a node name carries: `blocks.0.attn.Reshape.MatMul_1` -> `blocks.0.attn`.
 
-    Names of operators, which start with a capital, go from the end; so do PyTorch's slashes. "" where nothing is left.
+    It ends before the first name of an operator, which starts with a capital; PyTorch's slashes are dots. "" where no
+    module is named.
     """
-    parts = [part for part in node_name.replace("/", ".").split(".") if part]
-    while parts and parts[-1][:1].isupper():
-        parts.pop()
-    return ".".join(parts)
-
-
-def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    return [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
+    parts = (part for part in node_name.replace("/", ".").split(".") if part)
+    return ".".join(itertools.takewhile(lambda part: not part[0].isupper(), parts))
 
 
 def _dtype(element_type: int) -> str | None:

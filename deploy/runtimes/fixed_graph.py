@@ -13,6 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 from msnoah.deploy.artifact import TensorSpec
 from msnoah.deploy.runtimes.conversion import INTERFACE_FILE, Interface
+from msnoah.export.complexity import list_bodies
 from msnoah.export.graph import TensorType
 from msnoah.export.onnx_graph import OnnxGraph, Operator
 
@@ -120,7 +121,7 @@ def _lies_elsewhere(tensor: onnx.TensorProto) -> bool:
 
 def _is_constant(node: onnx.NodeProto, known: dict[str, np.ndarray]) -> bool:
     """A body may read more than the node's inputs say, and without inputs there are random numbers."""
-    return (bool(node.input) or node.op_type == "Constant") and not _bodies(node) and all(
+    return (bool(node.input) or node.op_type == "Constant") and not list_bodies(node) and all(
         name in known for name in node.input)
 
 
@@ -130,13 +131,9 @@ def _evaluate(node: onnx.NodeProto, known: dict[str, np.ndarray], opsets: dict[s
     return evaluator.run(None, {name: known[name] for name in node.input})
 
 
-def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
-    return [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
-
-
 def _names_read(node: onnx.NodeProto) -> set[str]:
     """What a node and its bodies read."""
-    inner = (_names_read(child) for body in _bodies(node) for child in body.node)
+    inner = (_names_read(child) for body in list_bodies(node) for child in body.node)
     return set(node.input).union(*inner)
 
 

@@ -166,7 +166,7 @@ def test_a_large_weight_in_another_file_is_not_read(tmp_path):
 
 @pytest.mark.parametrize("name,module", [
     ("blocks.0.attn.proj.Reshape.MatMul_1", "blocks.0.attn.proj"), ("/blocks/0/norm/Mul", "blocks.0.norm"),
-    ("Concat", ""), ("", ""), ("head", "head")])
+    ("blocks.2.norm1.LayerNormalization.row", "blocks.2.norm1"), ("Concat", ""), ("", ""), ("head", "head")])
 def test_module_names(name, module):
     assert module_name(name) == module
 

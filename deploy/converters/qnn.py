@@ -17,7 +17,7 @@ class Qnn:
     suffixes = (".cpp", ".bin")
 
     def command(self, program: str, request: Request) -> list[str]:
-        """One --input_dim for each input: name, then its sizes with commas."""
+        """One -d for each input: name, then its sizes with commas."""
         sizes = {name: ",".join(map(str, shape)) for name, shape in request.shapes.items()}
-        dims = [part for name, text in sizes.items() for part in ("--input_dim", name, text)]
+        dims = [part for name, text in sizes.items() for part in ("-d", name, text)]
         return [program, "--input_network", str(request.onnx), "--output_path", f"{request.stem}.cpp", *dims]

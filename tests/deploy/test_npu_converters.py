@@ -167,7 +167,7 @@ def test_commands(tmp_path):
     assert commands["atc"] == (
         "tool --model=T/net.onnx --framework=5 --output=T/net --soc_version=chip --input_shape=image:1,3,8,8;mask:1,8")
     assert commands["qnn"] == (
-        "tool --input_network T/net.onnx --output_path T/net.cpp --input_dim image 1,3,8,8 --input_dim mask 1,8")
+        "tool --input_network T/net.onnx --output_path T/net.cpp -d image 1,3,8,8 -d mask 1,8")
     assert commands["converter_lite"] == (
         "tool --fmk=ONNX --modelFile=T/net.onnx --outputFile=T/net --inputShape=image:1,3,8,8;mask:1,8 "
         "--inputDataFormat=NCHW --optimize=chip")

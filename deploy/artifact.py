@@ -62,7 +62,7 @@ def open_artifact(path: str | Path) -> Artifact:
     if path.suffix != ".onnx":
         raise ProfileError(f"{path}: expected a run folder or a file that ends in .onnx")
     sha256, size = _hash(path)
-    graph = _read_graph(path)
+    graph = read_model(path).graph
     weights = {name: _hash(path.parent / name)[0] for name in sorted(_outer_weights(graph))}
     return Artifact(
         path=path, kind="onnx", model=path.stem, sha256=combined_hash(sha256, *weights.values()),
@@ -100,7 +100,7 @@ def exported_artifact(run: RunFolder, kind: str) -> Artifact:
         raise ProfileError(
             f"{run.export_path}: damaged ({error!r:.200}); `msnoah export {run.path}` writes it anew"
         ) from error
-    precision = _precision(_read_graph(path)) if kind == "onnx" else _input_precision(inputs)
+    precision = _precision(read_model(path).graph) if kind == "onnx" else _input_precision(inputs)
     return Artifact(
         path=path, kind=kind, model=str(record.get("model", run.name)), sha256=sha256, size_bytes=size,
         precision=precision, verified=verified, max_rel=max_rel, batch=entry.get("batch"), inputs=inputs,
@@ -137,12 +137,16 @@ def _input_precision(inputs: tuple[TensorSpec, ...]) -> str:
     return next((spec.dtype for spec in inputs if spec.dtype.startswith("float")), "float32")
 
 
-def _read_graph(path: Path):
-    """The graph of an ONNX file, without weights that lie elsewhere."""
+def read_model(path: Path):
+    """The model of an ONNX file, without weights that lie elsewhere.
+
+    Raises:
+        ProfileError: not an ONNX model.
+    """
     import onnx  # here, since the processes that measure memory import this module and must stay small
 
     try:
-        return onnx.load(path, load_external_data=False).graph
+        return onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's DecodeError has no public home that all its versions share
         raise ProfileError(f"{path}: not an ONNX model: {error}") from error
 

@@ -28,14 +28,12 @@ def count_macs(model: onnx.ModelProto, batch: int = 1) -> dict[str, int]:
         ConversionError: another size is open, or a product stands in a branch or loop, which runs who knows how often.
     """
     _refuse_hidden_products(model.graph)
-    light = _with_batch(model, batch)
-    graph = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
-    shapes = {info.name: _read_shape(info) for info in (*graph.input, *graph.value_info, *graph.output)}
-    shapes.update((tensor.name, list(tensor.dims)) for tensor in graph.initializer)
+    graph = infer_shapes(fix_batch(model, batch))
+    shapes = read_shapes(graph)
     counts = Counter()
     for node in graph.node:
         if node.op_type in _COUNTERS:
-            counts[node.op_type] += _count(node, shapes)
+            counts[node.op_type] += count_node_macs(node, shapes)
     return dict(counts.most_common())
 
 
@@ -45,7 +43,27 @@ def count_weights(model: onnx.ModelProto) -> int:
     return sum(math.prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type not in indices)
 
 
-def _with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
+def infer_shapes(model: onnx.ModelProto) -> onnx.GraphProto:
+    """The graph of a model with the types of all values that ONNX can infer, sizes that it computes included."""
+    return onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+
+
+def read_shapes(graph: onnx.GraphProto) -> dict[str, Shape | None]:
+    """Shapes by value name; None where a size is open."""
+    shapes = {info.name: _read_shape(info) for info in (*graph.input, *graph.value_info, *graph.output)}
+    return shapes | {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+
+
+def count_node_macs(node: onnx.NodeProto, shapes: dict[str, Shape | None]) -> int:
+    """Multiply-accumulates of one node; 0 of what `count_macs` does not count.
+
+    Raises:
+        ConversionError: the size of what it reads or writes is open.
+    """
+    return _count(node, shapes) if node.op_type in _COUNTERS else 0
+
+
+def fix_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     """The model without its large weights and with a number for the batch wherever its name stands.
 
     Declared shapes that this leaves open are dropped, to be inferred anew; the others say what inference cannot know,
@@ -64,6 +82,11 @@ def _with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     for info in light.graph.output:
         info.type.tensor_type.ClearField("shape")
     return light
+
+
+def list_bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The graphs that an If, Loop or Scan runs."""
+    return [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
 
 
 def _dims(info: onnx.ValueInfoProto):
@@ -97,8 +120,8 @@ def _refuse_hidden_products(graph: onnx.GraphProto) -> None:
 
 def _list_inner_operators(node: onnx.NodeProto) -> list[str]:
     """What the bodies of an If or Loop hold, bodies within them included."""
-    bodies = [attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH]
-    return [kind for body in bodies for inner in body.node for kind in (inner.op_type, *_list_inner_operators(inner))]
+    inner_nodes = [inner for body in list_bodies(node) for inner in body.node]
+    return [kind for inner in inner_nodes for kind in (inner.op_type, *_list_inner_operators(inner))]
 
 
 # --- one rule an operator: from the shapes of inputs and outputs, and attributes

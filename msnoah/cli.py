@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from msnoah.commands.artifacts import declare_export, export
+from msnoah.commands.check import check, declare_check
 from msnoah.commands.conversion import convert, declare_convert, declare_verify, verify
 from msnoah.commands.degrees import declare_degrees, degrees
 from msnoah.commands.demo import declare_demo, demo
@@ -154,6 +155,7 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "export": (export, declare_export),
     "convert": (convert, declare_convert),
     "verify": (verify, declare_verify),
+    "check": (check, declare_check),
     "profile": (profile, _declare_profile),
     "tune": (tune, declare_tune),
     "compare": (compare, _declare_compare),

@@ -69,6 +69,18 @@ class RegressionError(MsnoahError):
     exit_code = 1
 
 
+class CompatibilityError(MsnoahError):
+    """A graph that a target's public documents say it does not run."""
+
+    exit_code = 1
+
+
+class ToolError(MsnoahError):
+    """A vendor's tool that ran and failed, hung or crashed."""
+
+    exit_code = 1
+
+
 class BudgetError(MsnoahError):
     """A latency budget that no artifact meets."""
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from msnoah.deploy.artifact import TensorSpec
 from msnoah.deploy.runtimes.conversion import INTERFACE_FILE, Interface
+from msnoah.export.complexity import list_bodies
 from msnoah.export.graph import TensorType
 from msnoah.export.onnx_graph import OnnxGraph, Operator
 
@@ -25,7 +26,7 @@ def read_at_batch(path: Path, batch: int) -> OnnxGraph:
         axes = value.type.tensor_type.shape.dim
         if axes and not axes[0].dim_value:
             axes[0].dim_value = batch
-    _fold(model.graph)
+    fold_constants(model)
     return OnnxGraph.from_model(model)
 
 
@@ -93,25 +94,47 @@ def average_for_sums(graph: OnnxGraph) -> None:
         graph.rewrite(operator, "Mul", [mean, number], {})
 
 
-def _fold(graph: onnx.GraphProto) -> None:
+def fold_constants(model: onnx.ModelProto) -> None:
     """Computes what is constant now that the shapes of the inputs are: pnnx refuses shapes that it cannot infer."""
+    graph, opsets = model.graph, {entry.domain: entry.version for entry in model.opset_import}
     shapes = {value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in graph.input}
-    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer if not _lies_elsewhere(tensor)}
     left = []
     for node in graph.node:
-        if node.op_type == "Shape" and node.input[0] in shapes:
+        if node.op_type == "Shape" and all(shapes.get(node.input[0], [0])):   # an open axis reads as 0
             limits = {attribute.name: attribute.i for attribute in node.attribute}
             known[node.output[0]] = np.array(shapes[node.input[0]][limits.get("start", 0):limits.get("end")], np.int64)
-        elif node.input and all(name in known for name in node.input):
-            results = ReferenceEvaluator(node).run(None, {name: known[name] for name in node.input})
-            known.update(zip(node.output, results, strict=True))
+        elif _is_constant(node, known):
+            known.update(zip(node.output, _evaluate(node, known, opsets), strict=True))
         else:
             left.append(node)
-    read = {name for node in left for name in node.input} | {value.name for value in graph.output}
+    read = {name for node in left for name in _names_read(node)} | {value.name for value in graph.output}
     held = {tensor.name for tensor in graph.initializer}
     graph.initializer.extend(numpy_helper.from_array(known[name], name) for name in sorted(read & known.keys() - held))
     del graph.node[:]
     graph.node.extend(left)
+
+
+def _lies_elsewhere(tensor: onnx.TensorProto) -> bool:
+    return tensor.data_location == onnx.TensorProto.EXTERNAL
+
+
+def _is_constant(node: onnx.NodeProto, known: dict[str, np.ndarray]) -> bool:
+    """A body may read more than the node's inputs say, and without inputs there are random numbers."""
+    return (bool(node.input) or node.op_type == "Constant") and not list_bodies(node) and all(
+        name in known for name in node.input)
+
+
+def _evaluate(node: onnx.NodeProto, known: dict[str, np.ndarray], opsets: dict[str, int]) -> list[np.ndarray]:
+    results = [helper.make_empty_tensor_value_info(name) for name in node.output]
+    evaluator = ReferenceEvaluator(helper.make_graph([node], node.op_type, [], results), opsets=opsets)
+    return evaluator.run(None, {name: known[name] for name in node.input})
+
+
+def _names_read(node: onnx.NodeProto) -> set[str]:
+    """What a node and its bodies read."""
+    inner = (_names_read(child) for body in list_bodies(node) for child in body.node)
+    return set(node.input).union(*inner)
 
 
 def _scale(graph: OnnxGraph, operator: Operator) -> float | None:

@@ -17,6 +17,7 @@ from msnoah.commands.evaluation import declare_eval, evaluate
 from msnoah.commands.models import declare_models, models
 from msnoah.commands.profile_settings import profile_settings
 from msnoah.commands.records import declare_json, print_record
+from msnoah.commands.runtimes import declare_runtimes, runtimes
 from msnoah.commands.tune import declare_tune, tune
 from msnoah.errors import MsnoahError
 
@@ -116,8 +117,8 @@ def _declare_train(parser: argparse.ArgumentParser) -> None:
 
 def _declare_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", help="a run folder, or an .onnx file")
-    parser.add_argument("--runtime", action="append", choices=("onnxruntime", "mindspore", "mnn", "ncnn"),
-                        help="may be given several times")
+    parser.add_argument("--runtime", action="append", metavar="NAME",
+                        help="one that `msnoah runtimes` lists; may be given several times")
     parser.add_argument("--threads", type=_integers, metavar="N[,N...]", help="thread counts, as in 1,2")
     parser.add_argument("--batch-size", type=int, metavar="N")
     parser.add_argument("--warmup", type=int, metavar="N", help="runs before the clock starts")
@@ -160,4 +161,5 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "report": (report, _declare_run),
     "demo": (demo, declare_demo),
     "models": (models, declare_models),
+    "runtimes": (runtimes, declare_runtimes),
 }

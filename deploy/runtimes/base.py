@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
+from msnoah.deploy.runtimes.requirement import Requirement
 
 
 class OperatorTime(BaseModel):
@@ -38,6 +39,9 @@ class Runtime(Protocol):
     name: str
     kind: str  # the artifact kind that it loads
     thread_control: str  # how the number of threads is kept
+    requirements: Sequence[Requirement]  # first what runs, then what converts for it
+    purpose: str  # what it is for, in a few words
+    operator_times: bool  # whether its sessions give times by operator
 
     def prepare(self, threads: int) -> None:
         """Sets what must stand before the runtime is imported in this process."""

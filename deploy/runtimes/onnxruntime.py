@@ -12,6 +12,7 @@ import numpy as np
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
 from msnoah.deploy.runtimes.base import OperatorTime, operator_shares
+from msnoah.deploy.runtimes.requirement import Requirement
 from msnoah.errors import RuntimeUnavailableError
 
 # ONNX Runtime's names of element types -> numpy's.
@@ -27,19 +28,25 @@ DTYPES = {
 }
 
 
+ONNXRUNTIME = Requirement("onnxruntime", "onnxruntime", "pip install onnxruntime")
+
+
 class OnnxRuntime:
     """Runs .onnx files."""
 
     name = "onnxruntime"
     kind = "onnx"
     thread_control = "intra-op threads of the session"
+    requirements = (ONNXRUNTIME,)
+    purpose = "ONNX on servers, desktops and boards; the default"
+    operator_times = True
 
     def prepare(self, threads: int) -> None:
         """Nothing: the session takes the number of threads."""
 
     def version(self) -> str:
         """The installed version of onnxruntime."""
-        return _import_onnxruntime().__version__
+        return ONNXRUNTIME.version()
 
     def convert(self, artifact: Artifact, batch: int) -> Artifact:
         """The artifact itself: it is what this runtime reads."""
@@ -90,7 +97,7 @@ def sum_node_times(events: list[dict[str, Any]]) -> list[OperatorTime]:
 
 
 def _open_session(path: Path, threads: int, profile_prefix: str | None = None):
-    runtime = _import_onnxruntime()
+    runtime = ONNXRUNTIME.load()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -107,13 +114,3 @@ def _spec(value) -> TensorSpec:
     if value.type not in DTYPES:
         raise RuntimeUnavailableError(f"input '{value.name}' has type {value.type}; known: {', '.join(DTYPES)}")
     return TensorSpec(name=value.name, shape=shape, dtype=DTYPES[value.type])
-
-
-def _import_onnxruntime():
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            f"onnxruntime cannot be imported ({error}); `pip install onnxruntime` gets it"
-        ) from error
-    return onnxruntime

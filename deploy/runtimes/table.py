@@ -1,5 +1,7 @@
 """The inference runtimes by name."""
 
+import difflib
+
 from msnoah.deploy.runtimes.base import Runtime
 from msnoah.deploy.runtimes.mindspore import MindSporeRuntime
 from msnoah.deploy.runtimes.mnn import MnnRuntime
@@ -13,7 +15,9 @@ RUNTIMES: dict[str, Runtime] = {
 
 
 def find_runtime(name: str) -> Runtime:
-    """The runtime of a name; RuntimeUnavailableError lists the known ones."""
+    """The runtime of a name; RuntimeUnavailableError lists the known ones, the nearest first."""
     if name not in RUNTIMES:
-        raise RuntimeUnavailableError(f"unknown runtime '{name}'; known: {', '.join(RUNTIMES)}")
+        close = difflib.get_close_matches(name, RUNTIMES, n=1)
+        nearest = f"did you mean '{close[0]}'? " if close else ""
+        raise RuntimeUnavailableError(f"unknown runtime '{name}'; {nearest}known: {', '.join(RUNTIMES)}")
     return RUNTIMES[name]

@@ -1,6 +1,7 @@
 """What measuring needs of an inference runtime: two small protocols."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -54,6 +55,19 @@ class Runtime(Protocol):
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         """Loads what `convert` gave; it will use `threads` threads."""
+
+
+NodeTimes = Mapping[tuple[str, str], list[float]]
+"""(operator, node) -> milliseconds of each run of a profiled pass."""
+
+
+def median_times(durations: NodeTimes) -> list[OperatorTime]:
+    """The median of each node over the runs after the first, added up by operator."""
+    times: dict[str, tuple[int, float]] = {}
+    for (operator, _), node in durations.items():
+        count, ms = times.get(operator, (0, 0.0))
+        times[operator] = count + 1, ms + statistics.median(node[1:] or node)
+    return operator_shares(times)
 
 
 def operator_shares(times: dict[str, tuple[int, float]]) -> list[OperatorTime]:

@@ -1,7 +1,6 @@
 """ONNX Runtime on the CPU: sequential execution, all graph optimisations, one pool of `threads` threads."""
 
 import json
-import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
-from msnoah.deploy.runtimes.base import OperatorTime, operator_shares
+from msnoah.deploy.runtimes.base import NodeTimes, OperatorTime, median_times
 from msnoah.deploy.runtimes.requirement import Requirement
 from msnoah.errors import RuntimeUnavailableError
 
@@ -85,15 +84,11 @@ class OnnxSession:
 
 def sum_node_times(events: list[dict[str, Any]]) -> list[OperatorTime]:
     """Rows by operator type from the events of ONNX Runtime's profiler (durations in microseconds)."""
-    durations: dict[tuple[str, str], list[float]] = defaultdict(list)
+    durations: NodeTimes = defaultdict(list)
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            durations[event["args"]["op_name"], event["name"]].append(event["dur"])
-    times: dict[str, tuple[int, float]] = {}
-    for (operator, _), node in durations.items():
-        count, ms = times.get(operator, (0, 0.0))
-        times[operator] = count + 1, ms + statistics.median(node[1:] or node) / 1000  # us -> ms
-    return operator_shares(times)
+            durations[event["args"]["op_name"], event["name"]].append(event["dur"] / 1000)  # us -> ms
+    return median_times(durations)
 
 
 def _open_session(path: Path, threads: int, profile_prefix: str | None = None):

@@ -7,10 +7,12 @@ from msnoah.deploy.runtimes.mindspore import MindSporeRuntime
 from msnoah.deploy.runtimes.mnn import MnnRuntime
 from msnoah.deploy.runtimes.ncnn import NcnnRuntime
 from msnoah.deploy.runtimes.onnxruntime import OnnxRuntime
+from msnoah.deploy.runtimes.openvino import OpenVinoRuntime
 from msnoah.errors import RuntimeUnavailableError
 
 RUNTIMES: dict[str, Runtime] = {
-    runtime.name: runtime for runtime in (OnnxRuntime(), MindSporeRuntime(), MnnRuntime(), NcnnRuntime())
+    runtime.name: runtime
+    for runtime in (OnnxRuntime(), MindSporeRuntime(), OpenVinoRuntime(), MnnRuntime(), NcnnRuntime())
 }
 
 

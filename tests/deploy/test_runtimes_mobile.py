@@ -1,4 +1,4 @@
-"""MNN and ncnn: outputs of small artifacts, what is kept of conversions, converters that crash, hang or are missing."""
+"""OpenVINO, MNN and ncnn: outputs of small artifacts, what conversions keep, converters that fail or are missing."""
 
 import importlib.metadata
 import os
@@ -90,7 +90,7 @@ def run(name, path, batch, folder, monkeypatch):
     return session.run([x]), onnxruntime.InferenceSession(str(path)).run(None, {"x": x})
 
 
-@pytest.mark.parametrize("name", ["mnn", "ncnn"])
+@pytest.mark.parametrize("name", ["openvino", "mnn", "ncnn"])
 @pytest.mark.parametrize("graph, batch", [
     ("gelu", 1), ("tokens", 1), pytest.param("gelu", 3, marks=pytest.mark.slow),
 ])
@@ -208,7 +208,7 @@ def merging(tmp_path_factory):
     return path, feeds, [output.asnumpy() for output in TokenMerging(3)(*map(Tensor, feeds))]
 
 
-@pytest.mark.parametrize("name", ["mnn", "ncnn"])
+@pytest.mark.parametrize("name", ["openvino", "mnn", "ncnn"])
 def test_merging_of_tokens_is_mindspores(name, merging, tmp_path, monkeypatch):
     """Where it compares, counts or gathers otherwise, the matrix form is arithmetic: ncnn would refuse the rest."""
     path, feeds, expected = merging

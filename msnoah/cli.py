@@ -71,7 +71,7 @@ def train(arguments: Arguments) -> None:
 
 
 def profile(arguments: Arguments) -> None:
-    """Measures the latency of a run's artifacts, or of one .onnx file, on this machine."""
+    """Measures the latency of a run's artifacts, or of one .onnx or .tflite file, on this machine."""
     from msnoah.deploy.latency_table import latency_table
     from msnoah.deploy.profiler import profile_artifact, profile_run
     from msnoah.run_folder import RunFolder
@@ -80,7 +80,7 @@ def profile(arguments: Arguments) -> None:
     chosen |= {"warmup": arguments.warmup, "repeats": arguments.repeats}
     overrides = {key: value for key, value in chosen.items() if value is not None}
     target = Path(arguments.target)
-    if target.suffix == ".onnx":
+    if target.suffix in (".onnx", ".tflite"):
         profiles = profile_artifact(target, profile_settings(None, overrides))
     else:
         run = RunFolder.open(target)
@@ -116,7 +116,7 @@ def _declare_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _declare_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", help="a run folder, or an .onnx file")
+    parser.add_argument("target", help="a run folder, or an .onnx or .tflite file")
     parser.add_argument("--runtime", action="append", metavar="NAME",
                         help="one that `msnoah runtimes` lists; may be given several times")
     parser.add_argument("--threads", type=_integers, metavar="N[,N...]", help="thread counts, as in 1,2")

@@ -3,6 +3,7 @@
 import difflib
 
 from msnoah.deploy.runtimes.base import Runtime
+from msnoah.deploy.runtimes.litert import LiteRtRuntime
 from msnoah.deploy.runtimes.mindspore import MindSporeRuntime
 from msnoah.deploy.runtimes.mnn import MnnRuntime
 from msnoah.deploy.runtimes.ncnn import NcnnRuntime
@@ -12,7 +13,8 @@ from msnoah.errors import RuntimeUnavailableError
 
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
-    for runtime in (OnnxRuntime(), MindSporeRuntime(), OpenVinoRuntime(), MnnRuntime(), NcnnRuntime())
+    for runtime in (
+        OnnxRuntime(), MindSporeRuntime(), OpenVinoRuntime(), MnnRuntime(), NcnnRuntime(), LiteRtRuntime())
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from msnoah.deploy.tflite_file import weight_counts
 from msnoah.errors import ProfileError
 from msnoah.run_folder import RunFolder
 
@@ -20,6 +21,10 @@ PRECISIONS = {
     "INT8": "int8",
     "UINT8": "int8",
 }
+
+
+EXPORTED = ("mindir", "onnx")
+"""Kinds that `msnoah export` writes."""
 
 
 class TensorSpec(BaseModel):
@@ -41,7 +46,7 @@ class Artifact(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     path: Path
-    kind: str  # "onnx" or "mindir"
+    kind: str  # "onnx", "mindir" or "tflite"
     model: str
     sha256: str
     size_bytes: int
@@ -53,14 +58,28 @@ class Artifact(BaseModel):
 
 
 def open_artifact(path: str | Path) -> Artifact:
-    """An ONNX file without a run folder: nothing is known of its verification.
+    """An ONNX or TensorFlow Lite file without a run folder: nothing is known of its verification.
 
     Raises:
-        ProfileError: no such file, another suffix, or not an ONNX graph.
+        ProfileError: no such file, another suffix, or not a graph of that kind.
     """
     path = Path(path)
-    if path.suffix != ".onnx":
-        raise ProfileError(f"{path}: expected a run folder or a file that ends in .onnx")
+    if path.suffix not in OPENERS:
+        raise ProfileError(f"{path}: expected a run folder or a file that ends in {' or '.join(OPENERS)}")
+    return OPENERS[path.suffix](path)
+
+
+def _open_tflite(path: Path) -> Artifact:
+    sha256, size = _hash(path)
+    try:
+        counts = weight_counts(path.read_bytes())
+    except ValueError as error:
+        raise ProfileError(f"{path}: not a TensorFlow Lite model: {error}") from error
+    precision = counts.most_common(1)[0][0] if counts else "float32"
+    return Artifact(path=path, kind="tflite", model=path.stem, sha256=sha256, size_bytes=size, precision=precision)
+
+
+def _open_onnx(path: Path) -> Artifact:
     sha256, size = _hash(path)
     graph = read_model(path).graph
     weights = {name: _hash(path.parent / name)[0] for name in sorted(_outer_weights(graph))}
@@ -68,6 +87,10 @@ def open_artifact(path: str | Path) -> Artifact:
         path=path, kind="onnx", model=path.stem, sha256=combined_hash(sha256, *weights.values()),
         size_bytes=size + sum(_outer_weights(graph).values()), precision=_precision(graph),
     )
+
+
+OPENERS = {".onnx": _open_onnx, ".tflite": _open_tflite}
+"""What opens a file of a kind that `msnoah profile` takes by its path, by suffix."""
 
 
 def combined_hash(sha256: str, *weights: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 import msnoah
 from msnoah.config import ProfileConfig
-from msnoah.deploy.artifact import Artifact, exported_artifact, open_artifact
+from msnoah.deploy.artifact import EXPORTED, Artifact, exported_artifact, open_artifact
 from msnoah.deploy.device import Device, read_device
 from msnoah.deploy.measurement import Samples, interleave, largest_relative_difference
 from msnoah.deploy.profile import Parity, Profile
@@ -81,11 +81,13 @@ def profile_run(run: RunFolder, settings: ProfileConfig) -> Profiles:
 
 
 def profile_artifact(path: str | Path, settings: ProfileConfig) -> Profiles:
-    """Measures an .onnx file without a run folder, in the runtimes of the settings that run ONNX; writes nothing."""
+    """Measures an .onnx or .tflite file without a run, in the runtimes of the settings that run it; writes nothing."""
     artifact = open_artifact(path)
     runtimes = [name for name in settings.runtimes if RUNTIMES[name].kind == artifact.kind]
     if not runtimes:
-        raise ProfileError(f"{path}: none of the runtimes {', '.join(settings.runtimes)} runs {artifact.kind}")
+        able = ", ".join(name for name, runtime in RUNTIMES.items() if runtime.kind == artifact.kind)
+        asked = ", ".join(settings.runtimes)
+        raise ProfileError(f"{path}: of {asked} none runs .{artifact.kind} files, but these do: {able}")
     return _profile({artifact.kind: artifact}, runtimes, settings)
 
 
@@ -125,13 +127,18 @@ def profile_rows(rows: list[Row], settings: ProfileConfig, *, operator_runs: int
 
 def _load(row: Row, stack: ExitStack, batch_size: int) -> None:
     if row.artifact is None:
-        row.error = f"export.json lists no {RUNTIMES[row.runtime].kind} artifact; `msnoah export` writes it"
+        row.error = _without_artifact(RUNTIMES[row.runtime].kind)
         return
     row.worker = stack.enter_context(WorkerProcess())
     try:
         row.loaded = row.worker.load(row.runtime, row.artifact, row.threads, batch_size)
     except MsnoahError as error:
         row.error = str(error)
+
+
+def _without_artifact(kind: str) -> str:
+    remedy = "`msnoah export` writes it" if kind in EXPORTED else f"`msnoah profile FILE.{kind}` takes one by its path"
+    return f"export.json lists no {kind} artifact; {remedy}"
 
 
 def _measure(rows: list[Row], settings: ProfileConfig) -> None:

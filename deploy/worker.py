@@ -37,6 +37,11 @@ class Worker:
         inputs = [spec.model_dump(mode="json") for spec in self.session.inputs]
         return {"version": version, "inputs": inputs, "load_ms": (loaded - start) * 1e3, "first_run_ms": first_run_ms}
 
+    def import_package(self, runtime: str, package: str) -> dict[str, Any]:
+        """Imports what a runtime needs of a package, and gives its version."""
+        needed = {requirement.package: requirement for requirement in find_runtime(runtime).requirements}
+        return {"version": needed[package].version()}
+
     def measure(self, repeats: int) -> dict[str, Any]:
         """Runs once unrecorded, then times `repeats` runs."""
         self.session.run(self.feeds)

@@ -50,6 +50,10 @@ class WorkerProcess:
         located = artifact.model_copy(update={"path": artifact.path.resolve()}).model_dump(mode="json")
         return self.ask("load", runtime=runtime, artifact=located, threads=threads, batch_size=batch_size)
 
+    def import_package(self, runtime: str, package: str) -> str:
+        """The version of a package that a runtime needs, once it has been imported in the process."""
+        return self.ask("import_package", runtime=runtime, package=package)["version"]
+
     def measure(self, repeats: int) -> Samples:
         """A round of runs."""
         return Samples(**self.ask("measure", repeats=repeats))

@@ -18,6 +18,7 @@ from msnoah.commands.evaluation import declare_eval, evaluate
 from msnoah.commands.models import declare_models, models
 from msnoah.commands.profile_settings import profile_settings
 from msnoah.commands.records import declare_json, print_record
+from msnoah.commands.runtimes import declare_runtimes, runtimes
 from msnoah.commands.tune import declare_tune, tune
 from msnoah.errors import MsnoahError
 
@@ -71,7 +72,7 @@ def train(arguments: Arguments) -> None:
 
 
 def profile(arguments: Arguments) -> None:
-    """Measures the latency of a run's artifacts, or of one .onnx file, on this machine."""
+    """Measures the latency of a run's artifacts, or of one .onnx or .tflite file, on this machine."""
     from msnoah.deploy.latency_table import latency_table
     from msnoah.deploy.profiler import profile_artifact, profile_run
     from msnoah.run_folder import RunFolder
@@ -80,7 +81,7 @@ def profile(arguments: Arguments) -> None:
     chosen |= {"warmup": arguments.warmup, "repeats": arguments.repeats}
     overrides = {key: value for key, value in chosen.items() if value is not None}
     target = Path(arguments.target)
-    if target.suffix == ".onnx":
+    if target.suffix in (".onnx", ".tflite"):
         profiles = profile_artifact(target, profile_settings(None, overrides))
     else:
         run = RunFolder.open(target)
@@ -116,9 +117,9 @@ def _declare_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _declare_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", help="a run folder, or an .onnx file")
-    parser.add_argument("--runtime", action="append", choices=("onnxruntime", "mindspore", "mnn", "ncnn"),
-                        help="may be given several times")
+    parser.add_argument("target", help="a run folder, or an .onnx or .tflite file")
+    parser.add_argument("--runtime", action="append", metavar="NAME",
+                        help="one that `msnoah runtimes` lists; may be given several times")
     parser.add_argument("--threads", type=_integers, metavar="N[,N...]", help="thread counts, as in 1,2")
     parser.add_argument("--batch-size", type=int, metavar="N")
     parser.add_argument("--warmup", type=int, metavar="N", help="runs before the clock starts")
@@ -162,4 +163,5 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "report": (report, _declare_run),
     "demo": (demo, declare_demo),
     "models": (models, declare_models),
+    "runtimes": (runtimes, declare_runtimes),
 }

@@ -361,10 +361,14 @@ class ExportConfig(Section):
     tolerance: Positive = 1e-5
 
 
+RuntimeName = Literal["onnxruntime", "mindspore", "openvino", "mnn", "ncnn", "litert"]
+"""The inference runtimes, in the order of deploy's table, which a test holds against this list."""
+
+
 class ProfileConfig(Section):
     """How latency is measured."""
 
-    runtimes: list[Literal["onnxruntime", "mindspore", "mnn", "ncnn"]] = ["onnxruntime", "mindspore"]
+    runtimes: list[RuntimeName] = ["onnxruntime", "mindspore"]
     threads: list[Count] = [1]
     batch_size: Count = 1
     warmup: Annotated[int, Field(ge=0)] = 10

@@ -1,12 +1,14 @@
 """What measuring needs of an inference runtime: two small protocols."""
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
+from msnoah.deploy.runtimes.requirement import Requirement
 
 
 class OperatorTime(BaseModel):
@@ -38,6 +40,9 @@ class Runtime(Protocol):
     name: str
     kind: str  # the artifact kind that it loads
     thread_control: str  # how the number of threads is kept
+    requirements: Sequence[Requirement]  # first what runs, then what converts for it
+    purpose: str  # what it is for, in a few words
+    operator_times: bool  # whether its sessions give times by operator
 
     def prepare(self, threads: int) -> None:
         """Sets what must stand before the runtime is imported in this process."""
@@ -50,6 +55,19 @@ class Runtime(Protocol):
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         """Loads what `convert` gave; it will use `threads` threads."""
+
+
+NodeTimes = Mapping[tuple[str, str], list[float]]
+"""(operator, node) -> milliseconds of each run of a profiled pass."""
+
+
+def median_times(durations: NodeTimes) -> list[OperatorTime]:
+    """The median of each node over the runs after the first, added up by operator."""
+    times: dict[str, tuple[int, float]] = {}
+    for (operator, _), node in durations.items():
+        count, ms = times.get(operator, (0, 0.0))
+        times[operator] = count + 1, ms + statistics.median(node[1:] or node)
+    return operator_shares(times)
 
 
 def operator_shares(times: dict[str, tuple[int, float]]) -> list[OperatorTime]:

@@ -10,9 +10,10 @@ import numpy as np
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
 from msnoah.deploy.runtimes.base import OperatorTime, operator_shares
-from msnoah.errors import RuntimeUnavailableError
+from msnoah.deploy.runtimes.requirement import Requirement
 
 CAN_PIN = hasattr(os, "sched_setaffinity")
+MINDSPORE = Requirement("mindspore", "mindspore", "pip install mindspore")
 
 
 class MindSporeRuntime:
@@ -25,6 +26,9 @@ class MindSporeRuntime:
     name = "mindspore"
     kind = "mindir"
     thread_control = "process pinned to as many cores" if CAN_PIN else "not kept: this system cannot pin a process"
+    requirements = (MINDSPORE,)
+    purpose = "MindIR in graph mode; the reference of every parity figure"
+    operator_times = True
 
     def prepare(self, threads: int) -> None:
         """Pins this process, and so every thread that it will start, to `threads` cores."""
@@ -33,7 +37,7 @@ class MindSporeRuntime:
 
     def version(self) -> str:
         """The installed version of mindspore."""
-        return _import_mindspore().__version__
+        return MINDSPORE.version()
 
     def convert(self, artifact: Artifact, batch: int) -> Artifact:
         """The artifact itself: it is what this runtime reads."""
@@ -48,7 +52,7 @@ class MindSporeSession:
     """A GraphCell; its inputs are those of export.json, at the batch that the MindIR was compiled for."""
 
     def __init__(self, artifact: Artifact):
-        mindspore = _import_mindspore()
+        mindspore = MINDSPORE.load()
         mindspore.set_device("CPU")
         mindspore.set_context(mode=mindspore.GRAPH_MODE)
         self.tensor = mindspore.Tensor
@@ -63,7 +67,7 @@ class MindSporeSession:
 
     def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
         """Mean kernel times by primitive from MindSpore's profiler."""
-        mindspore = _import_mindspore()
+        mindspore = MINDSPORE.load()
         with tempfile.TemporaryDirectory() as folder:
             profiler = mindspore.Profiler(output_path=folder)
             for _ in range(runs):
@@ -83,13 +87,3 @@ def _with_batch(spec: TensorSpec, batch: int | None) -> TensorSpec:
 def _read_rows(path: Path) -> list[dict[str, str]]:
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
-
-
-def _import_mindspore():
-    try:
-        import mindspore
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            f"mindspore cannot be imported ({error}); `pip install mindspore` gets it"
-        ) from error
-    return mindspore

@@ -8,9 +8,11 @@ import numpy as np
 from msnoah.deploy.artifact import Artifact
 from msnoah.deploy.runtimes.base import OperatorTime
 from msnoah.deploy.runtimes.conversion import Converter, read_interface
-from msnoah.errors import ProfileError, RuntimeUnavailableError
+from msnoah.deploy.runtimes.requirement import Requirement
+from msnoah.errors import ProfileError
 
 MODEL_FILE = "model.mnn"
+MNN = Requirement("MNN", "MNN", "pip install MNN")
 # numpy's names of element types -> MNN's
 DTYPES = {"float32": "float", "float64": "double", "int32": "int", "int64": "int64", "uint8": "uint8", "int8": "int8"}
 
@@ -21,13 +23,16 @@ class MnnRuntime:
     name = "mnn"
     kind = "onnx"
     thread_control = "threads of the runtime manager"
+    requirements = (MNN,)
+    purpose = "phones and boards; converts ONNX by its own tool"
+    operator_times = False
 
     def prepare(self, threads: int) -> None:
         """Nothing: the runtime manager takes the number of threads."""
 
     def version(self) -> str:
         """The installed version of MNN."""
-        return _import_mnn().version()
+        return MNN.version()
 
     def convert(self, artifact: Artifact, batch: int) -> Artifact:
         """The artifact as .mnn; ProfileError says what became of a converter that failed."""
@@ -43,7 +48,7 @@ class MnnSession:
     """A module of MNN's expression interface."""
 
     def __init__(self, folder: Path, threads: int):
-        mnn, interface = _import_mnn(), read_interface(folder)
+        mnn, interface = MNN.load(), read_interface(folder)
         self.expr, self.inputs = mnn.expr, interface.inputs
         self.kinds = [getattr(mnn.expr, _mnn_dtype(spec.dtype)) for spec in interface.inputs]
         self.manager = mnn.nn.create_runtime_manager(({"backend": 0, "numThread": threads, "precision": "high"},))
@@ -66,11 +71,3 @@ def _mnn_dtype(name: str) -> str:
     if name not in DTYPES:
         raise ProfileError(f"mnn takes no inputs of type {name}; it takes {', '.join(DTYPES)}")
     return DTYPES[name]
-
-
-def _import_mnn():
-    try:
-        import MNN
-    except ImportError as error:
-        raise RuntimeUnavailableError(f"MNN cannot be imported ({error}); `pip install MNN` gets it") from error
-    return MNN

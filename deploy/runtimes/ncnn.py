@@ -1,6 +1,5 @@
 """ncnn on the CPU: float32 in memory and in arithmetic, in as many threads as are asked for, at a fixed batch."""
 
-import importlib.metadata
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -11,8 +10,13 @@ import numpy as np
 from msnoah.deploy.artifact import Artifact
 from msnoah.deploy.runtimes.base import OperatorTime
 from msnoah.deploy.runtimes.conversion import Converter, read_interface
-from msnoah.errors import ProfileError, RuntimeUnavailableError
+from msnoah.deploy.runtimes.requirement import Requirement
+from msnoah.errors import ProfileError
 
+NCNN = Requirement("ncnn", "ncnn", "pip install ncnn")
+PNNX = Requirement(
+    "pnnx", None, "pip install --no-deps pnnx",
+    "it converts for ncnn; with its dependencies it would bring torch, which only its Python interface needs")
 PARAM_FILE, WEIGHTS_FILE = "model.ncnn.param", "model.ncnn.bin"
 EXAMPLE_FILE = "model_ncnn.py"  # pnnx's example, which alone tells where it has put the batch
 HALF_PRECISION = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
@@ -24,18 +28,21 @@ class NcnnRuntime:
     name = "ncnn"
     kind = "onnx"
     thread_control = "threads of the net's options"
+    requirements = (NCNN, PNNX)
+    purpose = "phones and boards; converts ONNX by pnnx"
+    operator_times = False
 
     def prepare(self, threads: int) -> None:
         """Nothing: the net takes the number of threads."""
 
     def version(self) -> str:
         """The installed version of ncnn."""
-        return _import_ncnn().__version__
+        return NCNN.version()
 
     def convert(self, artifact: Artifact, batch: int) -> Artifact:
         """The artifact as .param and .bin; ProfileError says what became of a converter that failed."""
         module, files = "msnoah.deploy.runtimes.ncnn_conversion", (PARAM_FILE, WEIGHTS_FILE, EXAMPLE_FILE)
-        return Converter(self.name, module, _pnnx_version(), files).convert(artifact, batch)
+        return Converter(self.name, module, PNNX.installed_version(), files).convert(artifact, batch)
 
     def load(self, artifact: Artifact, threads: int) -> "NcnnSession":
         """Loads what `convert` made; ProfileError lists layers that ncnn does not have."""
@@ -46,7 +53,7 @@ class NcnnSession:
     """A net and the places of the batch in its inputs and outputs."""
 
     def __init__(self, folder: Path, threads: int):
-        self.ncnn, self.inputs = _import_ncnn(), read_interface(folder).inputs
+        self.ncnn, self.inputs = NCNN.load(), read_interface(folder).inputs
         example = (folder / EXAMPLE_FILE).read_text(encoding="utf-8")
         self.input_axes, self.output_axes = _batch_axes("in", example), _batch_axes("out", example)
         _check_layers(self.ncnn, folder / PARAM_FILE)
@@ -88,23 +95,3 @@ def _check_layers(ncnn, path: Path) -> None:
     missing = [f"{kind} ({count})" for kind, count in kinds.items() if ncnn.layer_to_index(kind) < 0]
     if missing:
         raise ProfileError(f"ncnn has no layers {', '.join(missing)}")
-
-
-def _pnnx_version() -> str:
-    try:
-        return importlib.metadata.version("pnnx")
-    except importlib.metadata.PackageNotFoundError:
-        raise RuntimeUnavailableError(
-            "pnnx, which converts for ncnn, is not installed; `pip install --no-deps pnnx` gets it"
-            " (with its dependencies it would bring torch, which only its Python interface needs)"
-        ) from None
-
-
-def _import_ncnn():
-    try:
-        import ncnn
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            f"ncnn cannot be imported ({error}); `pip install ncnn` and `pip install --no-deps pnnx` get it"
-        ) from error
-    return ncnn

@@ -1,7 +1,6 @@
 """ONNX Runtime on the CPU: sequential execution, all graph optimisations, one pool of `threads` threads."""
 
 import json
-import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
-from msnoah.deploy.runtimes.base import OperatorTime, operator_shares
+from msnoah.deploy.runtimes.base import NodeTimes, OperatorTime, median_times
+from msnoah.deploy.runtimes.requirement import Requirement
 from msnoah.errors import RuntimeUnavailableError
 
 # ONNX Runtime's names of element types -> numpy's.
@@ -27,19 +27,25 @@ DTYPES = {
 }
 
 
+ONNXRUNTIME = Requirement("onnxruntime", "onnxruntime", "pip install onnxruntime")
+
+
 class OnnxRuntime:
     """Runs .onnx files."""
 
     name = "onnxruntime"
     kind = "onnx"
     thread_control = "intra-op threads of the session"
+    requirements = (ONNXRUNTIME,)
+    purpose = "ONNX on servers, desktops and boards; the default"
+    operator_times = True
 
     def prepare(self, threads: int) -> None:
         """Nothing: the session takes the number of threads."""
 
     def version(self) -> str:
         """The installed version of onnxruntime."""
-        return _import_onnxruntime().__version__
+        return ONNXRUNTIME.version()
 
     def convert(self, artifact: Artifact, batch: int) -> Artifact:
         """The artifact itself: it is what this runtime reads."""
@@ -78,19 +84,15 @@ class OnnxSession:
 
 def sum_node_times(events: list[dict[str, Any]]) -> list[OperatorTime]:
     """Rows by operator type from the events of ONNX Runtime's profiler (durations in microseconds)."""
-    durations: dict[tuple[str, str], list[float]] = defaultdict(list)
+    durations: NodeTimes = defaultdict(list)
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            durations[event["args"]["op_name"], event["name"]].append(event["dur"])
-    times: dict[str, tuple[int, float]] = {}
-    for (operator, _), node in durations.items():
-        count, ms = times.get(operator, (0, 0.0))
-        times[operator] = count + 1, ms + statistics.median(node[1:] or node) / 1000  # us -> ms
-    return operator_shares(times)
+            durations[event["args"]["op_name"], event["name"]].append(event["dur"] / 1000)  # us -> ms
+    return median_times(durations)
 
 
 def _open_session(path: Path, threads: int, profile_prefix: str | None = None):
-    runtime = _import_onnxruntime()
+    runtime = ONNXRUNTIME.load()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -107,13 +109,3 @@ def _spec(value) -> TensorSpec:
     if value.type not in DTYPES:
         raise RuntimeUnavailableError(f"input '{value.name}' has type {value.type}; known: {', '.join(DTYPES)}")
     return TensorSpec(name=value.name, shape=shape, dtype=DTYPES[value.type])
-
-
-def _import_onnxruntime():
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise RuntimeUnavailableError(
-            f"onnxruntime cannot be imported ({error}); `pip install onnxruntime` gets it"
-        ) from error
-    return onnxruntime

@@ -9,12 +9,16 @@ def profile_settings(run, overrides: dict[str, Any]):
     """The ProfileConfig of a RunFolder, or the defaults if `run` is None, with other values for some fields.
 
     Raises:
+        RuntimeUnavailableError: an unknown runtime.
         MsnoahError: a value out of range.
     """
     from pydantic import ValidationError
 
     from msnoah.config import ProfileConfig
+    from msnoah.deploy.runtimes.table import find_runtime
 
+    for name in overrides.get("runtimes", ()):
+        find_runtime(name)
     base = run.config().profile.model_dump() if run else {}
     try:
         return ProfileConfig(**{**base, **overrides})

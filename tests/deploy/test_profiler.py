@@ -127,7 +127,7 @@ def test_a_file_without_a_run_folder(onnx_path):
     "name, content, words",
     [
         ("missing.onnx", None, "cannot be read"),
-        ("model.tflite", b"x", "ends in .onnx"),
+        ("model.pb", b"x", "ends in .onnx or .tflite"),
         ("bad.onnx", b"\xff\xfe junk", "not an ONNX model"),
     ],
 )

@@ -58,7 +58,7 @@ def test_what_a_runtime_refuses_is_one_line(tmp_path, onnx_path):
 
 @pytest.mark.parametrize(
     "runtime, words",
-    [("onnxruntime", "pip install onnxruntime"), ("tflite", "unknown runtime 'tflite'; known: onnxruntime")],
+    [("onnxruntime", "pip install onnxruntime"), ("coreml", "unknown runtime 'coreml'; known: onnxruntime")],
 )
 def test_a_missing_runtime_says_how_to_get_it(runtime, words, onnx_path, tmp_path, monkeypatch):
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('hidden by the test')")

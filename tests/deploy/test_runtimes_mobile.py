@@ -1,5 +1,6 @@
-"""MNN and ncnn: outputs of small artifacts, what is kept of conversions, converters that crash, hang or are missing."""
+"""OpenVINO, MNN and ncnn: outputs of small artifacts, what conversions keep, converters that fail or are missing."""
 
+import importlib.metadata
 import os
 
 import numpy as np
@@ -25,7 +26,7 @@ def require(name: str):
     try:
         runtime.version()
         if name == "ncnn":
-            ncnn._pnnx_version()
+            ncnn.PNNX.installed_version()
     except RuntimeUnavailableError as error:
         pytest.skip(str(error))
     return runtime
@@ -89,7 +90,7 @@ def run(name, path, batch, folder, monkeypatch):
     return session.run([x]), onnxruntime.InferenceSession(str(path)).run(None, {"x": x})
 
 
-@pytest.mark.parametrize("name", ["mnn", "ncnn"])
+@pytest.mark.parametrize("name", ["openvino", "mnn", "ncnn"])
 @pytest.mark.parametrize("graph, batch", [
     ("gelu", 1), ("tokens", 1), pytest.param("gelu", 3, marks=pytest.mark.slow),
 ])
@@ -184,12 +185,11 @@ def test_what_is_missing_says_how_to_get_it(runtime, hidden, words, onnx_path, t
 
 def test_without_pnnx_the_line_says_why_to_leave_its_dependencies_out(monkeypatch):
     def absent(name):
-        raise ncnn.importlib.metadata.PackageNotFoundError(name)
+        raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(ncnn.importlib.metadata, "version", absent)
+    monkeypatch.setattr(importlib.metadata, "version", absent)
     with pytest.raises(MsnoahError, match="pip install --no-deps pnnx.*torch"):
-        ncnn._pnnx_version()
-
+        ncnn.PNNX.installed_version()
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def merging(tmp_path_factory):
     return path, feeds, [output.asnumpy() for output in TokenMerging(3)(*map(Tensor, feeds))]
 
 
-@pytest.mark.parametrize("name", ["mnn", "ncnn"])
+@pytest.mark.parametrize("name", ["openvino", "mnn", "ncnn"])
 def test_merging_of_tokens_is_mindspores(name, merging, tmp_path, monkeypatch):
     """Where it compares, counts or gathers otherwise, the matrix form is arithmetic: ncnn would refuse the rest."""
     path, feeds, expected = merging

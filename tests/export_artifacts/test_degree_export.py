@@ -105,6 +105,7 @@ def _places(path) -> set[tuple[str, str]]:
     return {(entry["offset"], entry["length"]) for entry in entries if entry}
 
 
+@pytest.mark.slow
 def test_a_family_that_differs_is_written_and_marked(runs, monkeypatch, tmp_path):
     """The graph of another network stands in for a wrong one, so that nothing is compiled."""
     run = make_run(tmp_path / "run", model=DEIT)

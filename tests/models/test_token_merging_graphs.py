@@ -26,7 +26,7 @@ FORMS = {"matrix": (lambda cell: cell, (), COMPUTING), "gather": (with_gathering
 """What gives a form its Cells, the free axes (each costs compilations), and the operators that it may have."""
 
 
-@pytest.fixture(scope="module", params=FORMS)
+@pytest.fixture(scope="module", params=["gather", pytest.param("matrix", marks=pytest.mark.slow)])
 def graph(request) -> tuple[onnx.ModelProto, set[str]]:
     form, dynamic, operators = FORMS[request.param]
     image = np.random.default_rng(0).standard_normal((1, 3, 48, 48), np.float32)

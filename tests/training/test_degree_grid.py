@@ -63,6 +63,7 @@ def top1_of_a_model_for_the_cell(run: RunFolder, plugin: RunFolder, source: int,
     return float(np.concatenate(hits).mean())
 
 
+@pytest.mark.slow
 def test_the_grid_has_the_numbers_of_models_built_for_each_cell(make_source):
     run, plugin = make_source("two", mode="graph", tokens_merged=2), make_source("plugin", source_degree=0)
     results = evaluate_degrees([run], [0, 5], plugin=plugin.path, scales=[2.0], limit=IMAGES)

@@ -153,5 +153,5 @@ def test_compiled_steps_keep_their_degrees(settings):
     np.testing.assert_allclose(losses["graph"], losses["pynative"], rtol=1e-4)
     for name, value in weights["graph"].items():
         np.testing.assert_allclose(value, weights["pynative"][name], atol=2e-5, err_msg=name)
-    # Steps 3, 4 and 6 on have compiled teachers and students; compiling takes a hundred times as long as such a step.
-    assert max(seconds["graph"][3:5] + seconds["graph"][6:]) < seconds["graph"][0] / 5
+    # Step 4 is the first at target 2; 3, 5, 6 and 7 have all they need, and compiling takes a hundred times as long.
+    assert max(seconds["graph"][number] for number in (3, 5, 6, 7)) < seconds["graph"][0] / 5

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from msnoah.deploy.tflite_file import weight_counts
 from msnoah.errors import ProfileError
+from msnoah.file_hash import hash_file
 from msnoah.run_folder import RunFolder
 
 # Types of ONNX weights that give a graph its precision.
@@ -131,12 +132,8 @@ def exported_artifact(run: RunFolder, kind: str) -> Artifact:
 
 
 def _hash(path: Path) -> tuple[str, int]:
-    digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-            return digest.hexdigest(), file.tell()
+        return hash_file(path), path.stat().st_size
     except OSError as error:
         raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
 

@@ -1,17 +1,15 @@
 """A conversion for an NPU: its command as text, or run in a process of its own with a time limit."""
 
-import os
 import shlex
-import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from msnoah.deploy.converters.base import Driver, Request, error_in, find_tool, fixed_shapes
 from msnoah.deploy.converters.table import DRIVERS
+from msnoah.deploy.logged_process import run_logged
 from msnoah.deploy.npu.facts import GraphFacts
 from msnoah.deploy.npu.rules import Target
-from msnoah.deploy.process_ending import describe_ending, last_words
+from msnoah.deploy.process_ending import last_words
 from msnoah.errors import ConversionError, ToolError
 
 LIMIT_S = 1800.0
@@ -70,30 +68,12 @@ def _request(facts: GraphFacts, target: Target, folder: Path, device: str | None
 
 
 def _run(driver: Driver, command: list[str], log: Path, limit_s: float) -> None:
-    """Runs a command in a process group of its own, which goes as a whole when the time is over."""
-    with open(log, "wb") as output:
-        try:
-            process = subprocess.Popen(
-                command, cwd=log.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
-        except OSError as error:
-            raise ToolError(f"{driver.name} cannot be started: {command[0]}: {error.strerror}") from None
-        try:
-            code = process.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"{driver.name} was ended after {limit_s:g} s{_why(log, driver)}") from None
-        finally:
-            _end_group(process)
-    if code:
-        raise ToolError(f"{driver.name} {describe_ending(code)}{_why(log, driver)}")
-
-
-def _end_group(process: subprocess.Popen) -> None:
-    """Ends what is left of the tool: itself if it hangs, and children that outlived it."""
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
+        ending = run_logged(command, log, limit_s)
+    except OSError as error:
+        raise ToolError(f"{driver.name} cannot be started: {command[0]}: {error.strerror}") from None
+    if ending:
+        raise ToolError(f"{driver.name} {ending}{_why(log, driver)}")
 
 
 def _why(log: Path, driver: Driver) -> str:

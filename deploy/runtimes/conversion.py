@@ -9,7 +9,6 @@ on a device too, under a name that holds what it depends on: artifact, batch, ve
 import hashlib
 import importlib.util
 import os
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
-from msnoah.deploy.process_ending import describe_ending, last_words
+from msnoah.deploy.logged_process import run_logged
+from msnoah.deploy.process_ending import last_words
 from msnoah.errors import ProfileError
 
 LIMIT_S = 600.0
@@ -73,17 +73,9 @@ class Converter:
     def _run(self, path: Path, folder: Path, batch: int) -> None:
         command = [sys.executable, "-m", self.module, str(path.resolve()), str(folder), str(batch)]
         log = folder / LOG_FILE
-        with open(log, "wb") as output:
-            try:
-                code = subprocess.run(
-                    command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=self.limit_s,
-                ).returncode
-            except subprocess.TimeoutExpired:
-                raise ProfileError(
-                    f"{self.runtime}'s converter was ended after {self.limit_s:g} s{last_words(log)}"
-                ) from None
-        if code:
-            raise ProfileError(f"{self.runtime}'s converter {describe_ending(code)}{last_words(log)}")
+        ending = run_logged(command, log, self.limit_s)
+        if ending:
+            raise ProfileError(f"{self.runtime}'s converter {ending}{last_words(log)}")
 
     def _keep(self, folder: Path, target: Path) -> None:
         """Moves what is wanted out of a converter's litter, to where it appears whole or not at all."""

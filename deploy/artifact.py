@@ -1,50 +1,36 @@
-"""An exported file and what is known of it: hash, size, precision, whether it was verified."""
+"""An exported file and what is known of it: hash, size, precision, whether it was verified.
 
-import hashlib
-import math
-from collections import Counter
+Plain dataclasses: the processes that measure import this module, on boards too, where there may be no more than numpy.
+"""
+
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from msnoah.deploy.tflite_file import weight_counts
-from msnoah.errors import ProfileError
-from msnoah.file_hash import hash_file
-from msnoah.run_folder import RunFolder
-
-# Types of ONNX weights that give a graph its precision.
-PRECISIONS = {
-    "FLOAT": "float32",
-    "FLOAT16": "float16",
-    "BFLOAT16": "bfloat16",
-    "DOUBLE": "float64",
-    "INT8": "int8",
-    "UINT8": "int8",
-}
-
 
 EXPORTED = ("mindir", "onnx")
 """Kinds that `msnoah export` writes."""
 
 
-class TensorSpec(BaseModel):
+@dataclass(frozen=True)
+class TensorSpec:
     """Name, shape and numpy dtype of an input; a None in the shape is an axis that the caller chooses."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str
 
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "TensorSpec":
+        """From what JSON has of it."""
+        return cls(record["name"], tuple(record["shape"]), record["dtype"])
 
-class Artifact(BaseModel):
+
+@dataclass(frozen=True)
+class Artifact:
     """One exported file. `verified` is None where no export.json speaks of it; `batch` is None where it is free.
 
     Where weights lie in a file beside it, `sha256` is of both (`combined_hash`), and `size_bytes` counts its weights.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     path: Path
     kind: str  # "onnx", "mindir" or "tflite"
@@ -57,137 +43,12 @@ class Artifact(BaseModel):
     batch: int | None = None
     inputs: tuple[TensorSpec, ...] = ()  # as export.json has them; a runtime that reads its own ignores them
 
+    def to_record(self) -> dict[str, Any]:
+        """All fields as what json can write."""
+        return {**asdict(self), "path": str(self.path)}
 
-def open_artifact(path: str | Path) -> Artifact:
-    """An ONNX or TensorFlow Lite file without a run folder: nothing is known of its verification.
-
-    Raises:
-        ProfileError: no such file, another suffix, or not a graph of that kind.
-    """
-    path = Path(path)
-    if path.suffix not in OPENERS:
-        raise ProfileError(f"{path}: expected a run folder or a file that ends in {' or '.join(OPENERS)}")
-    return OPENERS[path.suffix](path)
-
-
-def _open_tflite(path: Path) -> Artifact:
-    sha256, size = _hash(path)
-    try:
-        counts = weight_counts(path.read_bytes())
-    except ValueError as error:
-        raise ProfileError(f"{path}: not a TensorFlow Lite model: {error}") from error
-    precision = counts.most_common(1)[0][0] if counts else "float32"
-    return Artifact(path=path, kind="tflite", model=path.stem, sha256=sha256, size_bytes=size, precision=precision)
-
-
-def _open_onnx(path: Path) -> Artifact:
-    sha256, size = _hash(path)
-    graph = read_model(path).graph
-    weights = {name: _hash(path.parent / name)[0] for name in sorted(_outer_weights(graph))}
-    return Artifact(
-        path=path, kind="onnx", model=path.stem, sha256=combined_hash(sha256, *weights.values()),
-        size_bytes=size + sum(_outer_weights(graph).values()), precision=_precision(graph),
-    )
-
-
-OPENERS = {".onnx": _open_onnx, ".tflite": _open_tflite}
-"""What opens a file of a kind that `msnoah profile` takes by its path, by suffix."""
-
-
-def combined_hash(sha256: str, *weights: str) -> str:
-    """The hash of a file, or, if its weights lie in other files, that of the lines of its and their hashes."""
-    return hashlib.sha256("\n".join([sha256, *weights]).encode()).hexdigest() if weights else sha256
-
-
-def exported_artifact(run: RunFolder, kind: str) -> Artifact:
-    """The artifact of a run as export.json describes it.
-
-    Raises:
-        RunFolderError: nothing exported yet.
-        ProfileError: export.json has no such artifact, or the file is not the one that was exported.
-    """
-    record = run.export_record()
-    entry = record.get("artifacts", {}).get(kind)
-    if not isinstance(entry, dict) or "file" not in entry:
-        raise ProfileError(f"{run.export_path}: lists no {kind} artifact; `msnoah export {run.path}` writes it")
-    path = run.path / entry["file"]
-    sha256, size = _hash(path)
-    if sha256 != entry.get("sha256"):
-        raise ProfileError(
-            f"{path}: stale: its sha256 is {sha256[:12]}, but export.json says {str(entry.get('sha256'))[:12]};"
-            f" `msnoah export {run.path}` writes both anew"
-        )
-    try:
-        verified, max_rel = _verification(record, kind)
-        inputs = tuple(_spec(row) for row in entry.get("inputs", record.get("inputs", [])))
-    except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise ProfileError(
-            f"{run.export_path}: damaged ({error!r:.200}); `msnoah export {run.path}` writes it anew"
-        ) from error
-    precision = _precision(read_model(path).graph) if kind == "onnx" else _input_precision(inputs)
-    return Artifact(
-        path=path, kind=kind, model=str(record.get("model", run.name)), sha256=sha256, size_bytes=size,
-        precision=precision, verified=verified, max_rel=max_rel, batch=entry.get("batch"), inputs=inputs,
-    )
-
-
-def _hash(path: Path) -> tuple[str, int]:
-    try:
-        return hash_file(path), path.stat().st_size
-    except OSError as error:
-        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _verification(record: dict[str, Any], kind: str) -> tuple[bool | None, float | None]:
-    """Whether this artifact's own checks passed, and the largest relative difference among them."""
-    checks = [check for check in record.get("verification", {}).get("checks", []) if check.get("artifact") == kind]
-    if not checks:
-        return False, None
-    differences = [check["max_rel"] for check in checks if isinstance(check.get("max_rel"), (int, float))]
-    return all(check.get("passed") is True for check in checks), max(differences, default=None)
-
-
-def _spec(row: dict[str, Any]) -> TensorSpec:
-    """A row of export.json; a symbolic axis ("batch", -1 or null) becomes None."""
-    shape = tuple(axis if isinstance(axis, int) and axis >= 0 else None for axis in row["shape"])
-    return TensorSpec(name=row["name"], shape=shape, dtype=row["dtype"])
-
-
-def _input_precision(inputs: tuple[TensorSpec, ...]) -> str:
-    return next((spec.dtype for spec in inputs if spec.dtype.startswith("float")), "float32")
-
-
-def read_model(path: Path):
-    """The model of an ONNX file, without weights that lie elsewhere.
-
-    Raises:
-        ProfileError: not an ONNX model.
-    """
-    import onnx  # here, since the processes that measure memory import this module and must stay small
-
-    try:
-        return onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's DecodeError has no public home that all its versions share
-        raise ProfileError(f"{path}: not an ONNX model: {error}") from error
-
-
-def _outer_weights(graph) -> dict[str, int]:
-    """Bytes that a graph has in other files, by file."""
-    sizes: Counter[str] = Counter()
-    for tensor in graph.initializer:
-        places = {entry.key: entry.value for entry in tensor.external_data}
-        if places:
-            sizes[places["location"]] += int(places.get("length", 0))
-    return sizes
-
-
-def _precision(graph) -> str:
-    """The type that most weights have, by number of elements."""
-    import onnx
-
-    sizes: Counter[str] = Counter()
-    for tensor in graph.initializer:
-        name = PRECISIONS.get(onnx.TensorProto.DataType.Name(tensor.data_type))
-        if name:
-            sizes[name] += math.prod(tensor.dims)
-    return sizes.most_common(1)[0][0] if sizes else "float32"
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Artifact":
+        """From what `to_record` gave."""
+        inputs = tuple(map(TensorSpec.from_record, record["inputs"]))
+        return cls(**{**record, "path": Path(record["path"]), "inputs": inputs})

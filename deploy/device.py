@@ -2,15 +2,13 @@
 
 import os
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
 
-
-class Device(BaseModel):
+@dataclass(frozen=True)
+class Device:
     """Facts of a machine as read at one moment; None means that the system does not tell."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     chip: str | None
     architecture: str

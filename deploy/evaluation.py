@@ -10,7 +10,8 @@ from msnoah.data.batches import BatchLoader
 from msnoah.data.segmentation_batches import SegmentationLoader
 from msnoah.data.sources import Source, open_source
 from msnoah.data.views import ViewKind, count_views
-from msnoah.deploy.artifact import Artifact, exported_artifact
+from msnoah.deploy.artifact import Artifact
+from msnoah.deploy.artifact_file import exported_artifact
 from msnoah.deploy.classifier import Classifier
 from msnoah.deploy.predictions import draw_predictions, image_score
 from msnoah.deploy.segmenter import Segmenter

@@ -1,12 +1,13 @@
 """The family of a run, as `msnoah export --family` wrote it: its members, whole and of one export."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from msnoah.deploy.artifact import Artifact, combined_hash, open_artifact
+from msnoah.deploy.artifact import Artifact
+from msnoah.deploy.artifact_file import combined_hash, open_artifact
 from msnoah.errors import ProfileError, RunFolderError, describe_failure
 from msnoah.file_hash import hash_file
 from msnoah.run_folder import RunFolder, read_json
@@ -72,4 +73,4 @@ def _open_member(run: RunFolder, facts: MemberRecord, weights: tuple[Path, str])
                            f"`msnoah export {run.path} --family ...` writes the family anew")
     checks = facts.verification["checks"]
     verified = {"verified": facts.verification["passed"] is True, "max_rel": max(check["max_rel"] for check in checks)}
-    return Member(facts, artifact.model_copy(update=verified))
+    return Member(facts, replace(artifact, **verified))

@@ -1,25 +1,17 @@
-"""The protocol of measuring: seeded inputs, warm-up, short rounds that take turns, wall and CPU time of each run.
-
-Several candidates are measured in rounds of ROUND runs, one candidate at a time, the order turned around each time, so
-that whatever else the machine does hits all of them alike. A round begins with a run that is not recorded, since the
-other candidates have emptied the caches.
-"""
+"""One measurement: seeded inputs, wall and CPU time of each run, differences of outputs, and what speaks of noise."""
 
 import gc
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from msnoah.deploy.artifact import TensorSpec
 from msnoah.deploy.statistics import median_interval, percentile
-from msnoah.errors import MsnoahError, ProfileError
+from msnoah.errors import ProfileError
 
-ROUND = 10
 BUSY_SHARE = 0.9  # CPU over wall time at one thread, below which something else had the core
 WIDE_INTERVAL = 0.05  # width of the median's interval over the median, above which it is not worth two digits
 
@@ -35,13 +27,6 @@ class Samples:
         """Adds the runs of another round."""
         self.wall_ms += other.wall_ms
         self.cpu_ms += other.cpu_ms
-
-
-class Candidate(Protocol):
-    """Something whose runs can be timed, usually in a process of its own."""
-
-    def measure(self, repeats: int) -> Samples:
-        """Runs once unrecorded, then `repeats` times; a MsnoahError takes this candidate out of the measurement."""
 
 
 def time_runs(run: Callable[[], object], repeats: int) -> Samples:
@@ -62,17 +47,20 @@ def time_runs(run: Callable[[], object], repeats: int) -> Samples:
     return samples
 
 
-def interleave(candidates: Sequence[Candidate], warmup: int, repeats: int) -> list[Samples | MsnoahError]:
-    """Measures all candidates in turns; a candidate that fails gives its error and the others go on."""
-    results: list[Samples | MsnoahError] = [Samples() for _ in candidates]
-    with tqdm(total=len(candidates) * (warmup + repeats), desc="profile", unit="run") as progress:
-        for number, (count, recorded) in enumerate(_rounds(warmup, repeats)):
-            order = range(len(candidates)) if number % 2 == 0 else reversed(range(len(candidates)))
-            for index in order:
-                if isinstance(results[index], Samples):
-                    results[index] = _measure_round(candidates[index], results[index], count, recorded)
-                progress.update(count)
-    return results
+def feed_shape(spec: TensorSpec, batch_size: int) -> tuple[int, ...]:
+    """The shape of an input with the batch in its place.
+
+    Raises:
+        ProfileError: an axis other than the first is free, or the artifact has another batch size built in.
+    """
+    first, *others = spec.shape or (1,)
+    if None in others:
+        raise ProfileError(f"input '{spec.name}' has shape {spec.shape}: only the first axis (batch) may be free")
+    if first not in (None, batch_size):
+        raise ProfileError(
+            f"input '{spec.name}' is built for batch {first}, asked for {batch_size}; profile at batch {first}"
+        )
+    return (batch_size, *others)
 
 
 def make_feeds(inputs: Sequence[TensorSpec], batch_size: int, seed: int = 0) -> list[np.ndarray]:
@@ -82,7 +70,7 @@ def make_feeds(inputs: Sequence[TensorSpec], batch_size: int, seed: int = 0) -> 
         ProfileError: an axis other than the first is free, or the artifact has another batch size built in.
     """
     generator = np.random.default_rng(seed)
-    return [_draw(generator, _shape(spec, batch_size), np.dtype(spec.dtype)) for spec in inputs]
+    return [_draw(generator, feed_shape(spec, batch_size), np.dtype(spec.dtype)) for spec in inputs]
 
 
 def largest_relative_difference(outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
@@ -112,33 +100,6 @@ def find_noise(samples: Samples, threads: int, cores: int, load_average: float |
         (high - low > WIDE_INTERVAL * median, f"{interval}: repeat on a quiet machine"),
     )
     return [words for found, words in signs if found]
-
-
-def _rounds(warmup: int, repeats: int) -> list[tuple[int, bool]]:
-    """(runs, recorded) of each round: the warm-up first, then rounds of at most ROUND."""
-    warm = [(warmup, False)] if warmup else []
-    return warm + [(min(ROUND, repeats - start), True) for start in range(0, repeats, ROUND)]
-
-
-def _measure_round(candidate: Candidate, so_far: Samples, count: int, recorded: bool) -> Samples | MsnoahError:
-    try:
-        samples = candidate.measure(count)
-    except MsnoahError as error:
-        return error
-    if recorded:
-        so_far.extend(samples)
-    return so_far
-
-
-def _shape(spec: TensorSpec, batch_size: int) -> tuple[int, ...]:
-    first, *others = spec.shape or (1,)
-    if None in others:
-        raise ProfileError(f"input '{spec.name}' has shape {spec.shape}: only the first axis (batch) may be free")
-    if first not in (None, batch_size):
-        raise ProfileError(
-            f"input '{spec.name}' is built for batch {first}, asked for {batch_size}; profile at batch {first}"
-        )
-    return (batch_size, *others)
 
 
 def _draw(generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

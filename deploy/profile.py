@@ -17,6 +17,9 @@ from msnoah.run_folder import read_json, write_json
 PARITY_LIMIT = 1e-3  # max relative difference between runtimes above which they do not run the same model
 WRONG = 1e-2  # and above which no precision or approximation explains it: the runtime computes something else
 
+LOCAL = "local"
+"""The device_name of the machine that msnoah runs on."""
+
 Metric = Literal["wall", "cpu"]
 
 
@@ -48,6 +51,7 @@ class Profile(BaseModel):
     batch_size: int = Field(ge=1)
     inputs: list[TensorSpec]
     device: Device
+    device_name: str = LOCAL
     warmup: int
     wall_ms: list[float] = Field(min_length=1)
     cpu_ms: list[float] = Field(min_length=1)  # of all threads of the process
@@ -68,13 +72,18 @@ class Profile(BaseModel):
 
     @property
     def file_name(self) -> str:
-        """The name under which a run folder keeps this row."""
-        return f"{self.runtime}-t{self.threads}-b{self.batch_size}.json"
+        """The name under which a run folder keeps this row; what is as usual is left out of it."""
+        unusual = "" if self.precision == "float32" else f"-{self.precision}"
+        place = "" if self.device_name == LOCAL else f"@{self.device_name}"
+        return f"{self.runtime}-t{self.threads}-b{self.batch_size}{unusual}{place}.json"
 
     @property
     def label(self) -> str:
-        """Which row this is, for people: `onnxruntime, 1 thread, batch 1`."""
-        return f"{self.runtime}, {self.threads} thread{'s' if self.threads > 1 else ''}, batch {self.batch_size}"
+        """Which row this is, for people: `onnxruntime, 1 thread, batch 1`; what is as usual is left out of it."""
+        unusual = "" if self.precision == "float32" else f", {self.precision}"
+        place = "" if self.device_name == LOCAL else f" on {self.device_name}"
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.runtime}, {threads}, batch {self.batch_size}{unusual}{place}"
 
     def samples(self, metric: Metric) -> list[float]:
         """Raw latencies in milliseconds."""

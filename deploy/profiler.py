@@ -10,9 +10,11 @@ import numpy as np
 
 import msnoah
 from msnoah.config import ProfileConfig
-from msnoah.deploy.artifact import EXPORTED, Artifact, exported_artifact, open_artifact
+from msnoah.deploy.artifact import EXPORTED, Artifact
+from msnoah.deploy.artifact_file import exported_artifact, open_artifact
 from msnoah.deploy.device import Device, read_device
-from msnoah.deploy.measurement import Samples, interleave, largest_relative_difference
+from msnoah.deploy.interleaving import interleave
+from msnoah.deploy.measurement import Samples, largest_relative_difference
 from msnoah.deploy.profile import Parity, Profile
 from msnoah.deploy.runtimes.table import RUNTIMES, find_runtime
 from msnoah.deploy.worker_process import WorkerProcess
@@ -131,7 +133,7 @@ def _load(row: Row, stack: ExitStack, batch_size: int) -> None:
         return
     row.worker = stack.enter_context(WorkerProcess())
     try:
-        row.loaded = row.worker.load(row.runtime, row.artifact, row.threads, batch_size)
+        row.loaded = row.worker.start(row.runtime, row.artifact, row.threads, batch_size)
     except MsnoahError as error:
         row.error = str(error)
 

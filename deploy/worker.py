@@ -1,19 +1,21 @@
 """The process that one candidate runs in: `python -m msnoah.deploy.worker` answers JSON lines with JSON lines.
 
 Its own process gives each runtime its own threads and its own peak memory, and a crash costs one row, not the command.
+A request is `{"do": method of Worker, ...arguments}`. Runners on boards and in other environments answer the same.
 """
 
 import json
 import os
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from msnoah.deploy.artifact import Artifact
-from msnoah.deploy.measurement import make_feeds, time_runs
+from msnoah.deploy.device import read_device
+from msnoah.deploy.measurement import feed_shape, time_runs
+from msnoah.deploy.raw_arrays import read_arrays, write_arrays
 from msnoah.deploy.runtimes.table import find_runtime
 from msnoah.errors import MsnoahError
 
@@ -21,44 +23,56 @@ from msnoah.errors import MsnoahError
 class Worker:
     """One loaded session and the requests that it answers; each method returns what json can write."""
 
+    def convert(self, runtime: str, artifact: dict[str, Any], batch_size: int) -> dict[str, Any]:
+        """Turns an artifact into what `load` takes; files without a run go into this process's folder."""
+        converted = find_runtime(runtime).convert(Artifact.from_record(artifact), batch_size)
+        return {"artifact": converted.to_record()}
+
     def load(self, runtime: str, artifact: dict[str, Any], threads: int, batch_size: int) -> dict[str, Any]:
-        """Loads an artifact and runs it once: what a cold start costs in milliseconds, less import and conversion."""
+        """Loads what `convert` gave: a part of a cold start, in milliseconds, without the runtime's import."""
         found = find_runtime(runtime)
         found.prepare(threads)
         version = found.version()
-        converted = found.convert(Artifact.model_validate(artifact), batch_size)
         start = time.perf_counter()
-        self.session = found.load(converted, threads)
-        loaded = time.perf_counter()
-        self.feeds = make_feeds(self.session.inputs, batch_size)
-        first = time.perf_counter()
-        self.session.run(self.feeds)
-        first_run_ms = (time.perf_counter() - first) * 1e3
-        inputs = [spec.model_dump(mode="json") for spec in self.session.inputs]
-        return {"version": version, "inputs": inputs, "load_ms": (loaded - start) * 1e3, "first_run_ms": first_run_ms}
+        self.session, self.batch_size = found.load(Artifact.from_record(artifact), threads), batch_size
+        load_ms = (time.perf_counter() - start) * 1e3
+        return {"version": version, "inputs": list(map(asdict, self.session.inputs)), "load_ms": load_ms}
 
-    def import_package(self, runtime: str, package: str) -> dict[str, Any]:
-        """Imports what a runtime needs of a package, and gives its version."""
-        needed = {requirement.package: requirement for requirement in find_runtime(runtime).requirements}
-        return {"version": needed[package].version()}
+    def feed(self, path: str) -> dict[str, Any]:
+        """Takes the inputs from a file of raw arrays and runs once, which is the rest of a cold start."""
+        layouts = [(spec.dtype, feed_shape(spec, self.batch_size)) for spec in self.session.inputs]
+        self.feeds = read_arrays(Path(path), layouts)
+        start = time.perf_counter()
+        self.session.run(self.feeds)
+        return {"first_run_ms": (time.perf_counter() - start) * 1e3}
 
     def measure(self, repeats: int) -> dict[str, Any]:
         """Runs once unrecorded, then times `repeats` runs."""
         self.session.run(self.feeds)
         return vars(time_runs(lambda: self.session.run(self.feeds), repeats))
 
+    def outputs(self, path: str) -> dict[str, Any]:
+        """Writes the outputs on the measured input into a file of raw arrays; gives their types and shapes."""
+        outputs = self.session.run(self.feeds)
+        write_arrays(Path(path), outputs)
+        return {"outputs": [{"dtype": output.dtype.name, "shape": list(output.shape)} for output in outputs]}
+
+    def operators(self, runs: int) -> dict[str, Any]:
+        """Times by operator type from the runtime's own profiler."""
+        return {"rows": [asdict(row) for row in self.session.operators(self.feeds, runs)]}
+
     def peak_memory(self) -> dict[str, Any]:
         """Peak resident set of this process so far, in MiB."""
         return {"mb": read_peak_memory_mb()}
 
-    def outputs(self, path: str) -> dict[str, Any]:
-        """Writes the outputs on the measured input as an .npz."""
-        np.savez(path, *self.session.run(self.feeds))
-        return {}
+    def device(self) -> dict[str, Any]:
+        """What the machine of this process says of itself."""
+        return asdict(read_device())
 
-    def operators(self, runs: int) -> dict[str, Any]:
-        """Times by operator type from the runtime's own profiler."""
-        return {"rows": [row.model_dump() for row in self.session.operators(self.feeds, runs)]}
+    def import_package(self, runtime: str, package: str) -> dict[str, Any]:
+        """Imports what a runtime needs of a package, and gives its version."""
+        needed = {requirement.package: requirement for requirement in find_runtime(runtime).requirements}
+        return {"version": needed[package].version()}
 
 
 def read_peak_memory_mb(status: Path = Path("/proc/self/status")) -> float | None:

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -13,9 +15,11 @@ from typing import Any
 import numpy as np
 
 import msnoah
-from msnoah.deploy.artifact import Artifact
-from msnoah.deploy.measurement import Samples
+from msnoah.deploy.artifact import Artifact, TensorSpec
+from msnoah.deploy.device import Device
+from msnoah.deploy.measurement import Samples, make_feeds
 from msnoah.deploy.process_ending import describe_ending, last_words
+from msnoah.deploy.raw_arrays import read_arrays, write_arrays
 from msnoah.deploy.runtimes.base import OperatorTime
 from msnoah.errors import ProfileError
 
@@ -23,18 +27,24 @@ ANSWER_LIMIT_S = 1800.0  # one load or one round of runs; a worker that needs lo
 PACKAGE_ROOT = str(Path(msnoah.__file__).resolve().parents[1])
 
 
-class WorkerProcess:
-    """A candidate in its own process; every method raises ProfileError when the process fails, hangs or dies."""
+WORKER = (sys.executable, "-m", "msnoah.deploy.worker")
 
-    def __init__(self, module: str = "msnoah.deploy.worker", limit_s: float = ANSWER_LIMIT_S):
+
+class WorkerProcess:
+    """A candidate in its own process; every method raises ProfileError when the process fails, hangs or dies.
+
+    `command` starts it; it answers as msnoah.deploy.worker does.
+    """
+
+    def __init__(self, command: Sequence[str] = WORKER, limit_s: float = ANSWER_LIMIT_S):
         self.limit_s = limit_s
         self.folder = tempfile.TemporaryDirectory()  # runtimes litter their working directory
         self.log_path = Path(self.folder.name) / "stderr"
         paths = os.pathsep.join(filter(None, [PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                cwd=self.folder.name, env={**os.environ, "PYTHONPATH": paths}, text=True, encoding="utf-8",
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=self.folder.name,
+                env={**os.environ, "PYTHONPATH": paths}, text=True, encoding="utf-8",
             )
 
     def __enter__(self) -> "WorkerProcess":
@@ -45,10 +55,27 @@ class WorkerProcess:
         self.process.communicate()
         self.folder.cleanup()
 
-    def load(self, runtime: str, artifact: Artifact, threads: int, batch_size: int) -> dict[str, Any]:
-        """version, inputs, load_ms and first_run_ms of the artifact in that runtime."""
-        located = artifact.model_copy(update={"path": artifact.path.resolve()}).model_dump(mode="json")
-        return self.ask("load", runtime=runtime, artifact=located, threads=threads, batch_size=batch_size)
+    def start(self, runtime: str, artifact: Artifact, threads: int, batch_size: int) -> dict[str, Any]:
+        """Converts and loads an artifact and runs it once on seeded inputs: what `load` gives, and first_run_ms."""
+        loaded = self.load(runtime, self.convert(runtime, artifact, batch_size), threads, batch_size)
+        feeds = make_feeds(list(map(TensorSpec.from_record, loaded["inputs"])), batch_size)
+        return {**loaded, "first_run_ms": self.feed(feeds)}
+
+    def convert(self, runtime: str, artifact: Artifact, batch_size: int) -> Artifact:
+        """What the runtime loads in place of an artifact; it may lie in this process's folder, and goes with it."""
+        located = replace(artifact, path=artifact.path.resolve())
+        answer = self.ask("convert", runtime=runtime, artifact=located.to_record(), batch_size=batch_size)
+        return Artifact.from_record(answer["artifact"])
+
+    def load(self, runtime: str, converted: Artifact, threads: int, batch_size: int) -> dict[str, Any]:
+        """version, inputs and load_ms of what `convert` gave."""
+        return self.ask("load", runtime=runtime, artifact=converted.to_record(), threads=threads, batch_size=batch_size)
+
+    def feed(self, feeds: Sequence[np.ndarray]) -> float:
+        """Sets the inputs that are measured; gives the milliseconds of the first run."""
+        path = Path(self.folder.name) / "inputs"
+        write_arrays(path, feeds)
+        return self.ask("feed", path=str(path))["first_run_ms"]
 
     def import_package(self, runtime: str, package: str) -> str:
         """The version of a package that a runtime needs, once it has been imported in the process."""
@@ -64,14 +91,17 @@ class WorkerProcess:
 
     def outputs(self) -> list[np.ndarray]:
         """The outputs on the measured input."""
-        path = Path(self.folder.name) / "outputs.npz"
-        self.ask("outputs", path=str(path))
-        with np.load(path) as arrays:
-            return [arrays[name] for name in arrays.files]
+        path = Path(self.folder.name) / "outputs"
+        layouts = self.ask("outputs", path=str(path))["outputs"]
+        return read_arrays(path, [(layout["dtype"], tuple(layout["shape"])) for layout in layouts])
 
     def operators(self, runs: int) -> list[OperatorTime]:
         """Times by operator type."""
-        return [OperatorTime.model_validate(row) for row in self.ask("operators", runs=runs)["rows"]]
+        return [OperatorTime(**row) for row in self.ask("operators", runs=runs)["rows"]]
+
+    def device(self) -> Device:
+        """What the machine of the process says of itself."""
+        return Device(**self.ask("device"))
 
     def ask(self, do: str, **arguments) -> dict[str, Any]:
         """Sends one request and waits for its answer, at most `limit_s` seconds."""

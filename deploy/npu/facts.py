@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 from onnx import helper
 
-from msnoah.deploy.artifact import read_model
+from msnoah.deploy.artifact_file import read_model
 from msnoah.deploy.runtimes.fixed_graph import fold_constants
 from msnoah.errors import ConversionError
 from msnoah.export.complexity import count_node_macs, fix_batch, infer_shapes, list_bodies, read_shapes

@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import msnoah
-from msnoah.deploy.artifact import exported_artifact
+from msnoah.deploy.artifact_file import exported_artifact
 from msnoah.deploy.latency_table import COLUMNS, format_ms, format_size, table_cells
 from msnoah.deploy.profile import Profile
 from msnoah.deploy.report.accuracy import accuracy_tile, gather_accuracy

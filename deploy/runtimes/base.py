@@ -2,19 +2,18 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
 from msnoah.deploy.runtimes.requirement import Requirement
 
 
-class OperatorTime(BaseModel):
+@dataclass(frozen=True)
+class OperatorTime:
     """All operators of one type in a graph: how many, milliseconds a run, share of the time of all operators (0-1)."""
-
-    model_config = ConfigDict(frozen=True)
 
     operator: str
     count: int

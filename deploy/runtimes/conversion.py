@@ -8,13 +8,12 @@ on a device too, under a name that holds what it depends on: artifact, batch, ve
 
 import hashlib
 import importlib.util
+import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-
-from pydantic import BaseModel
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
 from msnoah.deploy.logged_process import run_logged
@@ -27,11 +26,16 @@ LOG_FILE = "log"
 SHARED = "msnoah.deploy.runtimes.fixed_graph"
 
 
-class Interface(BaseModel):
+@dataclass(frozen=True)
+class Interface:
     """Inputs with the batch that was converted for, and names of the outputs, both in the artifact's order."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[str, ...]
+
+    def save(self, folder: Path) -> None:
+        """Writes INTERFACE_FILE into the folder of what was converted."""
+        (folder / INTERFACE_FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Converter:
             with tempfile.TemporaryDirectory(dir=target.parent) as work:
                 self._run(artifact.path, Path(work), batch)
                 self._keep(Path(work), target)
-        return artifact.model_copy(update={"path": target})
+        return replace(artifact, path=target)
 
     def _root(self, artifact: Artifact) -> Path:
         if artifact.verified is None:   # no run: the worker's folder, which goes with it
@@ -94,4 +98,5 @@ class Converter:
 
 def read_interface(folder: Path) -> Interface:
     """Inputs and outputs of what was converted into a folder."""
-    return Interface.model_validate_json((folder / INTERFACE_FILE).read_text(encoding="utf-8"))
+    record = json.loads((folder / INTERFACE_FILE).read_text(encoding="utf-8"))
+    return Interface(tuple(map(TensorSpec.from_record, record["inputs"])), tuple(record["outputs"]))

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from msnoah.deploy.artifact import TensorSpec
-from msnoah.deploy.runtimes.conversion import INTERFACE_FILE, Interface
+from msnoah.deploy.runtimes.conversion import Interface
 from msnoah.export.complexity import list_bodies
 from msnoah.export.graph import TensorType
 from msnoah.export.onnx_graph import OnnxGraph, Operator
@@ -35,7 +35,7 @@ def write_interface(graph: OnnxGraph, folder: Path) -> Interface:
     types = {name: graph.types[name] for name in graph.inputs}
     inputs = tuple(TensorSpec(name=name, shape=type_.shape, dtype=type_.dtype.name) for name, type_ in types.items())
     interface = Interface(inputs=inputs, outputs=tuple(graph.outputs))
-    (folder / INTERFACE_FILE).write_text(interface.model_dump_json(), encoding="utf-8")
+    interface.save(folder)
     return interface
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ class LiteRtRuntime:
 
     def convert(self, artifact: Artifact, batch: int) -> Artifact:
         """The artifact itself, and the batch size that it will be prepared for."""
-        return artifact.model_copy(update={"batch": batch})
+        return replace(artifact, batch=batch)
 
     def load(self, artifact: Artifact, threads: int) -> "LiteRtSession":
         """Reads the graph and fixes a free batch; ProfileError says what LiteRT refuses."""

@@ -4,6 +4,7 @@ import csv
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ class MindSporeSession:
 
 
 def _with_batch(spec: TensorSpec, batch: int | None) -> TensorSpec:
-    return spec if batch is None else spec.model_copy(update={"shape": (batch, *spec.shape[1:])})
+    return spec if batch is None else replace(spec, shape=(batch, *spec.shape[1:]))
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:

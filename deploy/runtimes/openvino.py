@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ class OpenVinoRuntime:
 
     def convert(self, artifact: Artifact, batch: int) -> Artifact:
         """The artifact itself, and the batch size that it will be compiled for."""
-        return artifact.model_copy(update={"batch": batch})
+        return replace(artifact, batch=batch)
 
     def load(self, artifact: Artifact, threads: int) -> "OpenVinoSession":
         """Reads the graph, fixes its batch and compiles it; ProfileError says what OpenVINO refuses."""

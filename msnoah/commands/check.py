@@ -54,7 +54,7 @@ def _names(given: list[str]) -> list[str]:
 
 def _artifact(path: Path) -> Path:
     """The .onnx file itself, or that of a run folder as it was exported."""
-    from msnoah.deploy.artifact import exported_artifact, open_artifact
+    from msnoah.deploy.artifact_file import exported_artifact, open_artifact
     from msnoah.run_folder import RunFolder
 
     if path.suffix == ".onnx":

@@ -99,7 +99,7 @@ def _find_artifact(path: Path) -> Path:
     """The .onnx file itself, or that of a run folder, as it was exported."""
     if path.suffix == ".onnx":
         return path
-    from msnoah.deploy.artifact import exported_artifact
+    from msnoah.deploy.artifact_file import exported_artifact
     from msnoah.run_folder import RunFolder
 
     return exported_artifact(RunFolder.open(path), "onnx").path

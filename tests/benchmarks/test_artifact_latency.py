@@ -19,7 +19,8 @@ import pytest
 from mindspore import Tensor
 from onnx import helper, numpy_helper
 
-from msnoah.deploy.measurement import ROUND, Samples, interleave, time_runs
+from msnoah.deploy.interleaving import ROUND, interleave
+from msnoah.deploy.measurement import Samples, time_runs
 from msnoah.export.exporter import export_onnx
 from msnoah.nn.fusing import fuse
 from msnoah.registry import create_model

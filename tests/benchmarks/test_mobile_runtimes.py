@@ -16,8 +16,10 @@ import pytest
 from mindspore import Tensor
 from plain_token_merging import with_scattering
 
-from msnoah.deploy.artifact import TensorSpec, open_artifact
-from msnoah.deploy.measurement import Samples, interleave, largest_relative_difference, make_feeds
+from msnoah.deploy.artifact import TensorSpec
+from msnoah.deploy.artifact_file import open_artifact
+from msnoah.deploy.interleaving import interleave
+from msnoah.deploy.measurement import Samples, largest_relative_difference, make_feeds
 from msnoah.deploy.statistics import percentile
 from msnoah.deploy.worker_process import WorkerProcess
 from msnoah.errors import ProfileError
@@ -55,7 +57,7 @@ class Row:
     def load(self, path, expected: np.ndarray, stack: ExitStack) -> None:
         self.worker = stack.enter_context(WorkerProcess())
         try:
-            self.worker.load(self.runtime, open_artifact(path), 1, 1)
+            self.worker.start(self.runtime, open_artifact(path), 1, 1)
             [logits] = self.worker.outputs()
         except ProfileError as error:
             self.error = str(error)

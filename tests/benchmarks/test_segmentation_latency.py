@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from test_artifact_latency import InProcess, by_round, open_session, peak
 
-from msnoah.deploy.measurement import interleave
+from msnoah.deploy.interleaving import interleave
 from msnoah.export import export_onnx
 from msnoah.export.label_map import as_label_map, with_full_logits
 from msnoah.nn.fusing import fuse

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from test_artifact_latency import REPEATS, InProcess, by_round, create, open_session, peak
 
-from msnoah.deploy.measurement import interleave
+from msnoah.deploy.interleaving import interleave
 from msnoah.export import export_onnx, filter_minimally
 from msnoah.export.complexity import count_macs
 from msnoah.nn.fusing import fuse

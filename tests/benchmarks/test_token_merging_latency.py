@@ -21,7 +21,7 @@ import pytest
 from plain_token_merging import with_scattering
 from test_artifact_latency import InProcess, by_round, open_session
 
-from msnoah.deploy.measurement import interleave
+from msnoah.deploy.interleaving import interleave
 from msnoah.export import export_onnx
 from msnoah.export.complexity import count_macs
 from msnoah.nn.fusing import fuse

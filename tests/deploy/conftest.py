@@ -130,4 +130,4 @@ def build_device(**changes):
     """A quiet machine of four cores."""
     fields = {"chip": "Test chip", "architecture": "x86_64", "system": "Linux 6", "cores": 4, "governor": "performance",
               "frequency_mhz": 3000.0, "load_average": 0.1, "memory_mb": 8000.0, "temperature_c": None}
-    return Device.model_validate({**fields, **changes})
+    return Device(**{**fields, **changes})

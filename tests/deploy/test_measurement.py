@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 
 from msnoah.deploy.artifact import TensorSpec
-from msnoah.deploy.measurement import (
-    ROUND,
-    Samples,
-    find_noise,
-    interleave,
-    largest_relative_difference,
-    make_feeds,
-    time_runs,
-)
+from msnoah.deploy.interleaving import ROUND, interleave
+from msnoah.deploy.measurement import Samples, find_noise, largest_relative_difference, make_feeds, time_runs
 from msnoah.errors import MsnoahError, ProfileError
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from msnoah.cli import main
 from msnoah.config import ProfileConfig
-from msnoah.deploy.artifact import open_artifact
+from msnoah.deploy.artifact_file import open_artifact
 from msnoah.deploy.profiler import profile_artifact, profile_run
 from msnoah.deploy.runtimes.table import find_runtime
 from msnoah.deploy.tflite_file import weight_counts
@@ -85,7 +85,7 @@ def test_what_litert_refuses_is_one_line(tflite_path):
     artifact = open_artifact(tflite_path)
     tflite_path.write_bytes(b"\x00" * 100)
     with WorkerProcess() as worker, pytest.raises(ProfileError, match="^litert cannot load small.tflite: .*valid"):
-        worker.load("litert", artifact, 1, 1)
+        worker.start("litert", artifact, 1, 1)
 
 
 def test_another_file_is_not_a_model(tmp_path, capsys):
@@ -100,7 +100,7 @@ def test_without_the_package_the_line_says_how_to_get_it(onnx_path, tmp_path, mo
     (tmp_path / "ai_edge_litert.py").write_text("raise ImportError('hidden by the test')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with WorkerProcess() as worker, pytest.raises(ProfileError, match="`pip install ai-edge-litert` gets it"):
-        worker.load("litert", open_artifact(onnx_path), 1, 1)
+        worker.start("litert", open_artifact(onnx_path), 1, 1)
 
 
 def test_kinds_and_runtimes_that_do_not_go_together_name_those_that_do(onnx_path, exported_run):

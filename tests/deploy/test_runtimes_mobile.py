@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from msnoah.deploy.artifact import open_artifact
+from msnoah.deploy.artifact_file import open_artifact
 from msnoah.deploy.runtimes import ncnn, ncnn_conversion
 from msnoah.deploy.runtimes.conversion import Converter
 from msnoah.deploy.runtimes.fixed_graph import read_at_batch
@@ -163,7 +164,7 @@ def test_a_run_keeps_what_was_converted_and_other_circumstances_convert_anew(onn
         "    pathlib.Path(sys.argv[2], name).write_text(sys.argv[3])"]))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
-    artifact = open_artifact(onnx_path).model_copy(update={"verified": True})
+    artifact = replace(open_artifact(onnx_path), verified=True)
     first, again = (Converter("fake", "fake_conversion", "1", ("model.fake",)).convert(artifact, 1) for _ in range(2))
     newer = Converter("fake", "fake_conversion", "2", ("model.fake",)).convert(artifact, 1)
     larger = Converter("fake", "fake_conversion", "1", ("model.fake",)).convert(artifact, 2)
@@ -180,7 +181,7 @@ def test_what_is_missing_says_how_to_get_it(runtime, hidden, words, onnx_path, t
     (tmp_path / f"{hidden}.py").write_text("raise ImportError('hidden by the test')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with WorkerProcess() as worker, pytest.raises(ProfileError, match=words):
-        worker.load(runtime, open_artifact(onnx_path), 1, 1)
+        worker.start(runtime, open_artifact(onnx_path), 1, 1)
 
 
 def test_without_pnnx_the_line_says_why_to_leave_its_dependencies_out(monkeypatch):

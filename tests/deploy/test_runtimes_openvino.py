@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from msnoah.config import ProfileConfig
-from msnoah.deploy.artifact import open_artifact
+from msnoah.deploy.artifact_file import open_artifact
 from msnoah.deploy.measurement import largest_relative_difference
 from msnoah.deploy.profiler import profile_artifact
 from msnoah.deploy.runtimes import openvino
@@ -135,7 +135,7 @@ def test_what_it_refuses_is_one_line(fault, words, tmp_path):
     if fault == "damage":
         path.write_bytes(b"\x00" * 100)
     with WorkerProcess() as worker, pytest.raises(ProfileError, match=words):
-        worker.load("openvino", artifact, 1, 1)
+        worker.start("openvino", artifact, 1, 1)
 
 
 def test_feeds_of_another_batch_are_refused_in_one_line(onnx_path):
@@ -147,4 +147,4 @@ def test_without_the_package_the_line_says_how_to_get_it(onnx_path, tmp_path, mo
     (tmp_path / "openvino.py").write_text("raise ImportError('hidden by the test')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with WorkerProcess() as worker, pytest.raises(ProfileError, match="`pip install openvino` gets it"):
-        worker.load("openvino", open_artifact(onnx_path), 1, 1)
+        worker.start("openvino", open_artifact(onnx_path), 1, 1)

@@ -9,7 +9,7 @@ from small_family import DEGREES, write_family
 from msnoah.cli import main
 from msnoah.config import ProfileConfig
 from msnoah.deploy import tuning
-from msnoah.deploy.artifact import open_artifact
+from msnoah.deploy.artifact_file import open_artifact
 from msnoah.deploy.family import open_family
 from msnoah.deploy.profiler import Profiles
 from msnoah.deploy.report import write_report

@@ -1,11 +1,12 @@
 """A candidate's process: what it answers, and what becomes of crashes."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
 
-from msnoah.deploy.artifact import open_artifact
+from msnoah.deploy.artifact_file import open_artifact
 from msnoah.deploy.runtimes.onnxruntime import sum_node_times
 from msnoah.deploy.worker_process import WorkerProcess
 from msnoah.errors import ProfileError
@@ -28,7 +29,7 @@ def test_a_crash_is_an_error_line(name, tmp_path, monkeypatch):
     code, words = CRASHES[name]
     (tmp_path / f"{name}.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with WorkerProcess(module=name, limit_s=0.5 if name == "hangs" else 30) as worker, pytest.raises(
+    with WorkerProcess([sys.executable, "-m", name], limit_s=0.5 if name == "hangs" else 30) as worker, pytest.raises(
         ProfileError, match=words
     ):
         worker.measure(1)
@@ -38,7 +39,7 @@ def test_a_crash_is_an_error_line(name, tmp_path, monkeypatch):
 def test_a_worker_measures_onnx(onnx_path):
     ballast = np.ones(50_000_000)  # 400 MB in this process must not count as the worker's
     with WorkerProcess() as worker:
-        loaded = worker.load("onnxruntime", open_artifact(onnx_path), 1, 3)
+        loaded = worker.start("onnxruntime", open_artifact(onnx_path), 1, 3)
         samples, [output] = worker.measure(4), worker.outputs()
         peak_mb, operators = worker.peak_memory_mb(), worker.operators(5)
     assert loaded["inputs"] == [{"name": "x", "shape": [None, 16], "dtype": "float32"}]
@@ -52,7 +53,7 @@ def test_what_a_runtime_refuses_is_one_line(tmp_path, onnx_path):
     artifact = open_artifact(onnx_path)
     onnx_path.write_bytes(b"\x00" * 100)
     with WorkerProcess() as worker, pytest.raises(ProfileError) as caught:
-        worker.load("onnxruntime", artifact, 1, 1)
+        worker.start("onnxruntime", artifact, 1, 1)
     assert "\n" not in str(caught.value) and re.search("model|protobuf", str(caught.value), re.I)
 
 
@@ -64,7 +65,7 @@ def test_a_missing_runtime_says_how_to_get_it(runtime, words, onnx_path, tmp_pat
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('hidden by the test')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with WorkerProcess() as worker, pytest.raises(ProfileError, match=words):
-        worker.load(runtime, open_artifact(onnx_path), 1, 1)
+        worker.start(runtime, open_artifact(onnx_path), 1, 1)
 
 
 def test_operator_times_are_medians_by_node_without_the_first_run():

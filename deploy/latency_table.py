@@ -78,17 +78,27 @@ def align_table(cells: Sequence[Sequence[str]]) -> list[str]:
 
 
 def format_markdown(profiles: Sequence[Profile]) -> str:
-    """A Markdown table; what could end a cell is escaped."""
-    lines = [[column.title for column in COLUMNS], [":--", *["--:"] * (len(COLUMNS) - 1)], *table_cells(profiles)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    """The table in Markdown, without the warnings."""
+    return markdown_table([[column.title for column in COLUMNS], *table_cells(profiles)])
 
 
 def format_csv(profiles: Sequence[Profile]) -> str:
-    """Comma-separated values with a heading line; an unknown figure is an empty cell."""
+    """The table as comma-separated values; an unknown figure is an empty cell."""
+    return csv_table([[column.title for column in COLUMNS], *[[column.cell(p) for column in COLUMNS] for p in profiles]])
+
+
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells, the headings first, as a Markdown table; what could end a cell is escaped."""
+    heading, *rows = lines
+    rules = [":--", *["--:"] * (len(heading) - 1)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
+                     for line in (heading, rules, *rows)) + "\n"
+
+
+def csv_table(lines: Sequence[Sequence[str | None]]) -> str:
+    """Lines of cells, the headings first, as comma-separated values; None is an empty cell."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.title for column in COLUMNS])
-    writer.writerows([column.cell(profile) or "" for column in COLUMNS] for profile in profiles)
+    csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
 
 

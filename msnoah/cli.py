@@ -18,6 +18,7 @@ from msnoah.commands.evaluation import declare_eval, evaluate
 from msnoah.commands.models import declare_models, models
 from msnoah.commands.profile_settings import profile_settings
 from msnoah.commands.records import declare_json, print_record
+from msnoah.commands.report import declare_report, report
 from msnoah.commands.runtimes import declare_runtimes, runtimes
 from msnoah.commands.tune import declare_tune, tune
 from msnoah.errors import MsnoahError
@@ -100,14 +101,6 @@ def compare(arguments: Arguments) -> None:
     comparison.check()
 
 
-def report(arguments: Arguments) -> None:
-    """Writes one self-contained HTML page about a run; prints its path."""
-    from msnoah.deploy.report import write_report
-    from msnoah.run_folder import RunFolder
-
-    print(write_report(RunFolder.open(arguments.run)))
-
-
 def _declare_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="a YAML file; or a run folder, with --resume")
     parser.add_argument("--run", type=Path, help="the run folder (default: runs/<name of the YAML>)")
@@ -135,10 +128,6 @@ def _declare_compare(parser: argparse.ArgumentParser) -> None:
     declare_json(parser)
 
 
-def _declare_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", help="a run folder")
-
-
 def _integers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
@@ -160,7 +149,7 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "profile": (profile, _declare_profile),
     "tune": (tune, declare_tune),
     "compare": (compare, _declare_compare),
-    "report": (report, _declare_run),
+    "report": (report, declare_report),
     "demo": (demo, declare_demo),
     "models": (models, declare_models),
     "runtimes": (runtimes, declare_runtimes),

@@ -1,5 +1,5 @@
-"""From a run folder to a page that a person reads."""
+"""From run folders to pages that a person reads."""
 
-from msnoah.deploy.report.page import write_report
+from msnoah.deploy.report.page import write_comparison, write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_comparison", "write_report"]

@@ -110,16 +110,16 @@ def mark_chart(marks: Sequence[Mark], name: str, x_title: str, *, limit: float) 
 def _mark(mark: Mark, x_axis: Axis, y_axis: Axis) -> str:
     x, y = _x(mark.x, x_axis), _y(mark.y, y_axis)
     ring = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" class="ring"/>' if mark.chosen else ""
-    return ring + _label(mark.label, x, y - 6, 9)
+    return ring + place_label(mark.label, x, y - 6, 9)
 
 
 def _limit(value: float, x_axis: Axis) -> str:
     x = _x(value, x_axis)
     line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" {_stroke(1)}/>'
-    return line + _label("budget", x, TOP + 10, 5)
+    return line + place_label("budget", x, TOP + 10, 5)
 
 
-def _label(text: str, x: float, y: float, gap: float) -> str:
+def place_label(text: str, x: float, y: float, gap: float) -> str:
     """Text beside x, on the side where there is more room."""
     side, anchor = (-gap, "end") if x > (LEFT + WIDTH - RIGHT) / 2 else (gap, "start")
     return f'<text class="axis label" x="{x + side:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
@@ -136,7 +136,7 @@ def _cumulate(values: Sequence[float]) -> list[tuple[float, float]]:
 
 def _chart(body: list[str], series: Sequence[Series], x_axis: Axis, y_axis: Axis, x_title: str) -> Markup:
     label = escape(f"{', '.join(one.name for one in series)} over {x_title}")
-    grid = _horizontal_grid(y_axis) + _vertical_ticks(x_axis)
+    grid = horizontal_grid(y_axis) + vertical_grid(x_axis)
     middle = (LEFT + WIDTH - RIGHT) / 2
     title = f'<text class="axis" x="{middle:.1f}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_title)}</text>'
     svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{grid}{title}{"".join(body)}</svg>'
@@ -167,7 +167,8 @@ def _band(band: tuple[float, float], x_axis: Axis) -> str:
     return f'<rect class="band" x="{left:.1f}" y="{TOP}" width="{width:.1f}" height="{height}"/>'
 
 
-def _horizontal_grid(axis: Axis) -> str:
+def horizontal_grid(axis: Axis) -> str:
+    """Lines across at the ticks of y, with their figures."""
     return "".join(
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{_y(tick, axis):.1f}" y2="{_y(tick, axis):.1f}"/>'
         f'<text class="axis" x="{LEFT - 7}" y="{_y(tick, axis) + 4:.1f}" text-anchor="end">{format_tick(tick)}</text>'
@@ -175,7 +176,8 @@ def _horizontal_grid(axis: Axis) -> str:
     )
 
 
-def _vertical_ticks(axis: Axis) -> str:
+def vertical_grid(axis: Axis) -> str:
+    """Marks below at the ticks of x, with their figures."""
     base = HEIGHT - BOTTOM
     return "".join(
         f'<line class="grid" x1="{_x(tick, axis):.1f}" x2="{_x(tick, axis):.1f}" y1="{base}" y2="{base + 4}"/>'
@@ -195,6 +197,11 @@ def _x(value: float, axis: Axis) -> float:
 
 def _y(value: float, axis: Axis) -> float:
     return HEIGHT - BOTTOM - axis.place(value) * (HEIGHT - TOP - BOTTOM)
+
+
+def padded_axis(values: Sequence[float], share: float) -> Axis:
+    """A linear axis over the values, with `share` of their range added at both ends."""
+    return _padded(min(values), max(values), share)
 
 
 def _padded(low: float, high: float, share: float, floor: float | None = None) -> Axis:

@@ -1,15 +1,19 @@
-"""One self-contained HTML page about a run, and its latency table as Markdown and CSV."""
+"""Self-contained HTML pages, about a run or comparing several, and their tables as Markdown and CSV."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from msnoah.atomic_file import write_text
-from msnoah.deploy.latency_table import format_csv, format_markdown, format_size
+from msnoah.deploy.latency_table import csv_table, format_csv, format_markdown, format_size, markdown_table
 from msnoah.deploy.profile import Profile, load_profile
 from msnoah.deploy.report.content import gather
+from msnoah.deploy.report.entries import gather_entries
 from msnoah.deploy.report.formats import FILTERS
-from msnoah.errors import RunFolderError
+from msnoah.deploy.report.run_comparison import comparison_cells, comparison_titles, gather_comparison
+from msnoah.errors import ProfileError, RunFolderError
 from msnoah.run_folder import RunFolder
 
 
@@ -32,16 +36,40 @@ def write_report(run: RunFolder) -> Path:
     return run.report_path
 
 
+def write_comparison(runs: Sequence[RunFolder], path: Path) -> Path:
+    """Writes a page that compares all rows of the runs, and its table beside it as .md and .csv.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ProfileError: a run that was not profiled, a damaged profile, or a path that does not end in .html.
+        RunFolderError: a file of a run is damaged, or the page cannot be written.
+    """
+    if path.suffix != ".html":
+        raise ProfileError(f"{path}: expected a name that ends in .html")
+    entries = gather_entries(runs)
+    lines = [comparison_titles(), *comparison_cells(entries)]
+    write_text(path, _fill("comparison.html.jinja", gather_comparison(entries)))
+    write_text(path.with_suffix(".md"), markdown_table(lines))
+    write_text(path.with_suffix(".csv"), csv_table([["" if cell == "-" else cell for cell in line] for line in lines]))
+    return path
+
+
 def render(run: RunFolder, profiles: list[Profile]) -> str:
     """The page as text; RunFolderError where a record has another shape than its writer gives it."""
+    try:
+        return _fill("report.html.jinja", gather(run, profiles))
+    except (LookupError, TypeError, AttributeError, ValueError, jinja2.UndefinedError) as error:
+        files = "history.jsonl, evaluation.json or export.json"
+        raise RunFolderError(f"{run.path}: {files} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _fill(template: str, content: dict[str, Any]) -> str:
     # Chainable: a key that an older export.json lacks leaves a gap instead of costing the report.
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.ChainableUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )
     environment.filters.update(FILTERS, size=format_size)
-    try:
-        return environment.get_template("report.html.jinja").render(gather(run, profiles))
-    except (LookupError, TypeError, AttributeError, ValueError, jinja2.UndefinedError) as error:
-        files = "history.jsonl, evaluation.json or export.json"
-        raise RunFolderError(f"{run.path}: {files} is damaged: {type(error).__name__}: {error}") from error
+    return environment.get_template(template).render(content)

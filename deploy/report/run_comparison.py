@@ -1,0 +1,110 @@
+"""What the comparison of runs, runtimes and devices shows, arranged for its template."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import msnoah
+from msnoah.deploy.latency_table import COLUMNS, format_ms, table_cells
+from msnoah.deploy.profile import Profile
+from msnoah.deploy.report.charts import Mark
+from msnoah.deploy.report.entries import Entry
+from msnoah.deploy.report.scatter import scatter_chart
+
+Record = dict[str, Any]
+KINDS = 5  # of operators, told apart by colour; the rest are one
+
+
+def gather_comparison(entries: Sequence[Entry]) -> Record:
+    """Everything that the template shows of these rows; a section without facts is empty."""
+    return {
+        "runs": list(dict.fromkeys(entry.run for entry in entries)),
+        "devices": list(dict.fromkeys(_device(entry.profile) for entry in entries)),
+        "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), "version": msnoah.__version__,
+        "titles": comparison_titles(), "cells": comparison_cells(entries),
+        "charts": _charts(entries), "memory": _memory_rows(entries), "operators": _operator_stacks(entries),
+        "warnings": [f"{entry.label}: {words}" for entry in entries for words in entry.profile.warnings()],
+        "circumstances": _circumstances(entries),
+    }
+
+
+def comparison_titles() -> list[str]:
+    """Headings of the table: the run and the device, the columns of a latency table, the accuracy."""
+    return ["run", "device", *(column.title for column in COLUMNS), "accuracy"]
+
+
+def comparison_cells(entries: Sequence[Entry]) -> list[list[str]]:
+    """The rows of the table; '-' is a figure that was not to be had."""
+    cells = table_cells([entry.profile for entry in entries])
+    return [[entry.run, entry.profile.device_name, *row, _score_text(entry)]
+            for entry, row in zip(entries, cells, strict=True)]
+
+
+def _score_text(entry: Entry) -> str:
+    return f"{entry.score.value:.2%} {entry.score.measure}" if entry.score else "-"
+
+
+def _charts(entries: Sequence[Entry]) -> list[Record]:
+    """Accuracy over latency, a chart for each measure of accuracy and device: neither can share an axis."""
+    charts: dict[tuple[str, str], dict[str, list[Mark]]] = {}
+    for entry in entries:
+        if entry.score:
+            place = charts.setdefault((entry.score.measure, entry.profile.device_name), {})
+            mark = Mark(entry.profile.percentile(50), 100 * entry.score.value, _short(entry.profile))
+            place.setdefault(entry.run, []).append(mark)
+    return [{"title": f"{measure} (%) over latency on {device}",
+             "chart": scatter_chart(groups, "milliseconds a run, median wall time", f"{measure} (%)")}
+            for (measure, device), groups in charts.items()]
+
+
+def _short(profile: Profile) -> str:
+    precision = "" if profile.precision == "float32" else f" {profile.precision}"
+    return f"{profile.runtime}{precision} ×{profile.threads}"
+
+
+def _memory_rows(entries: Sequence[Entry]) -> list[Record]:
+    known = [(entry, entry.profile.peak_memory_mb) for entry in entries if entry.profile.peak_memory_mb is not None]
+    most = max((mb for _, mb in known), default=1.0)
+    return [{"label": entry.label, "mb": f"{mb:,.0f}", "share": mb / most} for entry, mb in known]
+
+
+def _operator_stacks(entries: Sequence[Entry]) -> Record:
+    """Times by kind of operator side by side: lengths are milliseconds, colours are the same kind in every row."""
+    timed = [(entry, _kind_times(entry.profile)) for entry in entries if entry.profile.operators]
+    if not timed:
+        return {}
+    totals = sum((Counter(times) for _, times in timed), Counter())
+    named = [kind for kind, _ in totals.most_common(KINDS)]
+    longest = max(sum(times.values()) for _, times in timed)
+    rows = [{"label": entry.label, "total": format_ms(sum(times.values())), "parts": _parts(times, named, longest)}
+            for entry, times in timed]
+    return {"rows": rows, "legend": [*named, "others"] if len(totals) > len(named) else named}
+
+
+def _kind_times(profile: Profile) -> dict[str, float]:
+    return {row.operator: row.ms for row in profile.operators}
+
+
+def _parts(times: dict[str, float], named: Sequence[str], longest: float) -> list[Record]:
+    split = {**{kind: times.get(kind, 0.0) for kind in named},
+             "others": sum(ms for kind, ms in times.items() if kind not in named)}
+    return [{"kind": kind, "ms": format_ms(ms), "share": ms / longest, "colour": colour}
+            for colour, (kind, ms) in enumerate(split.items()) if ms]
+
+
+def _device(profile: Profile) -> str:
+    device = profile.device
+    return f"{profile.device_name}: {device.chip or 'an unnamed chip'} ({device.architecture}, {device.cores} cores)"
+
+
+def _circumstances(entries: Sequence[Entry]) -> list[Record]:
+    """What every row was measured in, on one line each."""
+    return [{"label": entry.label, "words": _words(entry.profile)} for entry in entries]
+
+
+def _words(profile: Profile) -> str:
+    load = profile.device.load_average
+    return (f"{profile.runtime} {profile.version}, {profile.thread_control}; {profile.artifact} {profile.sha256[:12]}; "
+            f"{profile.repeats} runs after {profile.warmup}; load {'unknown' if load is None else load} before; "
+            f"{profile.started}; msnoah {profile.msnoah}, commit {(profile.commit or 'unknown')[:12]}")

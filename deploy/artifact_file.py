@@ -64,35 +64,48 @@ def combined_hash(sha256: str, *weights: str) -> str:
     return hashlib.sha256("\n".join([sha256, *weights]).encode()).hexdigest() if weights else sha256
 
 
-def exported_artifact(run: RunFolder, kind: str) -> Artifact:
-    """The artifact of a run as export.json describes it.
+PRECISION_NAMES = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+"""What `--precision` calls them, and what a Profile does."""
+
+
+def artifact_key(kind: str, precision: str) -> str:
+    """The name of an artifact in export.json: onnx, mindir, onnx_fp16, onnx_int8."""
+    return kind if precision == "fp32" else f"{kind}_{precision}"
+
+
+def exported_artifact(run: RunFolder, kind: str, precision: str = "fp32") -> Artifact:
+    """The artifact of a run as export.json describes it; `precision` is one of PRECISION_NAMES.
 
     Raises:
         RunFolderError: nothing exported yet.
         ProfileError: export.json has no such artifact, or the file is not the one that was exported.
     """
     record = run.export_record()
-    entry = record.get("artifacts", {}).get(kind)
+    key = artifact_key(kind, precision)
+    command = f"export {run.path}" if precision == "fp32" else f"quantize {run.path} --precision {precision}"
+    writer = f"`msnoah {command}`"
+    entry = record.get("artifacts", {}).get(key)
     if not isinstance(entry, dict) or "file" not in entry:
-        raise ProfileError(f"{run.export_path}: lists no {kind} artifact; `msnoah export {run.path}` writes it")
+        raise ProfileError(f"{run.export_path}: lists no {key} artifact; {writer} writes it")
     path = run.path / entry["file"]
     sha256, size = _hash(path)
     if sha256 != entry.get("sha256"):
         raise ProfileError(
             f"{path}: stale: its sha256 is {sha256[:12]}, but export.json says {str(entry.get('sha256'))[:12]};"
-            f" `msnoah export {run.path}` writes both anew"
+            f" {writer} writes both anew"
         )
     try:
-        verified, max_rel = _verification(record, kind)
+        verified, max_rel = _verification(record, key)
         inputs = tuple(_spec(row) for row in entry.get("inputs", record.get("inputs", [])))
     except (KeyError, TypeError, AttributeError) as error:
         raise ProfileError(
             f"{run.export_path}: damaged ({error!r:.200}); `msnoah export {run.path}` writes it anew"
         ) from error
-    precision = _precision(read_model(path).graph) if kind == "onnx" else _input_precision(inputs)
+    weights = _precision(read_model(path).graph) if kind == "onnx" else _input_precision(inputs)
     return Artifact(
         path=path, kind=kind, model=str(record.get("model", run.name)), sha256=sha256, size_bytes=size,
-        precision=precision, verified=verified, max_rel=max_rel, batch=entry.get("batch"), inputs=inputs,
+        precision=weights if precision == "fp32" else PRECISION_NAMES[precision], verified=verified, max_rel=max_rel,
+        batch=entry.get("batch"), inputs=inputs,
     )
 
 

@@ -5,7 +5,6 @@ interval is reported beside it and a warning says when it spans the limit, since
 gating on the whole interval instead would let a noisier machine pass more regressions.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,18 +85,6 @@ def compare(a: Source, b: Source, *, max_regression: float | None = None, metric
     warnings = _unmatched(before, after, _name(a)) + _unmatched(after, before, _name(b))
     warnings += [words for old, new in pairs for words in _find_differences(old, new)]
     return Comparison(metric, max_regression, rows, warnings + _undecided(rows, max_regression))
-
-
-def parse_percentage(text: str) -> float:
-    """`5%` -> 0.05; ProfileError for what is not a percentage of 0 or more."""
-    number, sign, rest = text.strip().partition("%")
-    try:
-        value = float(number) / 100
-    except ValueError:
-        value = math.nan
-    if not sign or rest or not math.isfinite(value) or value < 0:
-        raise ProfileError(f"'{text}' is not a percentage; expected one such as 5%")
-    return value
 
 
 def _format_row(row: ComparedRow, metric: Metric) -> str:

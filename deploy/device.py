@@ -32,11 +32,11 @@ def read_device(root: Path = Path("/")) -> Device:
         architecture=platform.machine(),
         system=f"{platform.system()} {platform.release()}",
         cores=available_cores(),
-        governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        frequency_mhz=_frequency_mhz(root),
+        governor=read_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        frequency_mhz=read_frequency_mhz(root),
         load_average=load_average(),
         memory_mb=_memory_mb(root),
-        temperature_c=_temperature_c(root),
+        temperature_c=read_temperature_c(root),
     )
 
 
@@ -58,42 +58,46 @@ def _chip(root: Path) -> str | None:
     return next((fields[name] for name in names if name in fields), None) or platform.processor() or None
 
 
-def _frequency_mhz(root: Path) -> float | None:
-    kilohertz = _number(_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"))
+def read_frequency_mhz(root: Path) -> float | None:
+    """The clock of the first core now."""
+    kilohertz = read_number(read_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"))
     if kilohertz is not None:
         return kilohertz / 1000
-    return _number(_fields(root / "proc/cpuinfo").get("cpu MHz"))
+    return read_number(_fields(root / "proc/cpuinfo").get("cpu MHz"))
 
 
 def _memory_mb(root: Path) -> float | None:
-    kilobytes = _number(_fields(root / "proc/meminfo").get("MemTotal", "").removesuffix("kB"))
+    kilobytes = read_number(_fields(root / "proc/meminfo").get("MemTotal", "").removesuffix("kB"))
     return None if kilobytes is None else round(kilobytes / 1024, 1)
 
 
-def _temperature_c(root: Path) -> float | None:
+def read_temperature_c(root: Path) -> float | None:
+    """Of the hottest zone."""
     zones = sorted((root / "sys/class/thermal").glob("thermal_zone*/temp"))
-    readings = [value for value in (_number(_text(zone)) for zone in zones) if value is not None]
+    readings = [value for value in (read_number(read_text(zone)) for zone in zones) if value is not None]
     return max(readings) / 1000 if readings else None  # the kernel gives millidegrees; the hottest zone throttles first
 
 
 def _fields(path: Path) -> dict[str, str]:
     """The first value of each `name : value` line."""
     fields: dict[str, str] = {}
-    for line in (_text(path) or "").splitlines():
+    for line in (read_text(path) or "").splitlines():
         name, separator, value = line.partition(":")
         if separator:
             fields.setdefault(name.strip(), value.strip())
     return fields
 
 
-def _text(path: Path) -> str | None:
+def read_text(path: Path) -> str | None:
+    """A file without the space around it; None where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return None
 
 
-def _number(text: str | None) -> float | None:
+def read_number(text: str | None) -> float | None:
+    """A number from what `read_text` gave; None where there is none in it."""
     try:
         return float(text) if text else None
     except ValueError:

@@ -2,10 +2,11 @@
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from msnoah.deploy.profile import WRONG, Profile
+from msnoah.deploy.profile import Profile
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,45 @@ def format_size(size_bytes: float) -> str:
 def _parity(profile: Profile) -> str | None:
     if profile.parity is None:
         return None
-    return f"{profile.parity.max_rel:.1e}" + (" WRONG" if profile.parity.max_rel > WRONG else "")
+    return f"{profile.parity.max_rel:.1e}" + (" WRONG" if profile.parity.is_wrong(profile.precision) else "")
+
+
+def _calm(profile: Profile) -> str | None:
+    """The median of calm rounds, with how far its interval reaches."""
+    return format_ms(profile.estimate("cpu").ms) if profile.reference_ms is not None else None
+
+
+def _calm_rounds(profile: Profile) -> str | None:
+    found = profile.estimate("cpu")
+    return f"{found.calm}/{found.rounds}" if profile.reference_ms is not None else None
+
+
+def _spread(profile: Profile) -> str | None:
+    width = profile.estimate("cpu").width
+    return f"{width:.1%}" if math.isfinite(width) else None
+
+
+def _energy(profile: Profile) -> str | None:
+    return None if profile.energy_j is None else f"{profile.energy_j * 1e3:.3g}"
 
 
 COLUMNS = (
     Column("runtime", lambda profile: profile.runtime),
     Column("threads", lambda profile: str(profile.threads)),
     Column("batch", lambda profile: str(profile.batch_size)),
+    Column("precision", lambda profile: profile.precision),
     Column("p50 wall ms", _ms(50, "wall")),
     Column("p90 wall ms", _ms(90, "wall")),
     Column("p99 wall ms", _ms(99, "wall")),
     Column("p50 CPU ms", _ms(50, "cpu")),
+    Column("p90 CPU ms", _ms(90, "cpu")),
+    Column("calm p50 CPU ms", _calm),
+    Column("interval", _spread),
+    Column("calm rounds", _calm_rounds),
     Column("first run ms", lambda profile: format_ms(profile.first_run_ms)),
     Column("peak MiB", lambda profile: None if profile.peak_memory_mb is None else f"{profile.peak_memory_mb:.0f}"),
     Column("size", lambda profile: format_size(profile.size_bytes)),
+    Column("mJ a run", _energy),
     Column("parity", _parity),
     Column("verified", lambda profile: {True: "yes", False: "NO", None: "unknown"}[profile.verified]),
 )
@@ -64,11 +90,11 @@ def table_cells(profiles: Sequence[Profile]) -> list[list[str]]:
 
 
 def latency_table(profiles: Sequence[Profile]) -> str:
-    """Aligned plain text: the runtime to the left, figures to the right; below, the warnings and the failed rows."""
+    """Aligned plain text: the runtime to the left, figures to the right; below, sustained curves and warnings."""
     lines = align_table([[column.title for column in COLUMNS], *table_cells(profiles)])
     warnings = [f"warning: {profile.label}: {words}" for profile in profiles for words in profile.warnings()]
-    failures = [f"not measured: {failure}" for failure in getattr(profiles, "failures", [])]
-    return "\n".join([*lines, *warnings, *failures])
+    curves = [f"sustained: {one.label}: {one.sustained.describe()}" for one in profiles if one.sustained]
+    return "\n".join([*lines, *curves, *warnings])
 
 
 def align_table(cells: Sequence[Sequence[str]]) -> list[str]:

@@ -9,24 +9,35 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from msnoah.deploy.artifact import TensorSpec
-from msnoah.deploy.statistics import median_interval, percentile
 from msnoah.errors import ProfileError
 
-BUSY_SHARE = 0.9  # CPU over wall time at one thread, below which something else had the core
-WIDE_INTERVAL = 0.05  # width of the median's interval over the median, above which it is not worth two digits
+
+@dataclass(frozen=True)
+class Round:
+    """Runs that followed each other without a pause, and how fast the machine was around them."""
+
+    start_s: float  # since the measurement began
+    runs: int
+    reference_ms: float | None  # CPU time of the reference work, the longer of before and after; None: not taken
 
 
 @dataclass
 class Samples:
-    """Latencies in milliseconds, one entry a run; CPU time is that of all threads of the process."""
+    """Latencies in milliseconds, one entry a run; CPU time is that of all threads of the process.
+
+    `reference_ms` are the times of the reference work around these runs; `rounds` say which runs belong together.
+    """
 
     wall_ms: list[float] = field(default_factory=list)
     cpu_ms: list[float] = field(default_factory=list)
+    reference_ms: list[float] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
 
-    def extend(self, other: "Samples") -> None:
-        """Adds the runs of another round."""
+    def extend(self, other: "Samples", start_s: float = 0.0) -> None:
+        """Adds the runs of another round, which began `start_s` seconds after the measurement."""
         self.wall_ms += other.wall_ms
         self.cpu_ms += other.cpu_ms
+        self.rounds.append(Round(round(start_s, 3), len(other.wall_ms), max(other.reference_ms, default=None)))
 
 
 def time_runs(run: Callable[[], object], repeats: int) -> Samples:
@@ -83,23 +94,6 @@ def largest_relative_difference(outputs: Sequence[np.ndarray], reference: Sequen
     if shapes != expected:
         raise ProfileError(f"outputs of shapes {shapes} cannot be compared with {expected}")
     return max((_difference(*pair) for pair in zip(outputs, reference)), default=0.0)
-
-
-def find_noise(samples: Samples, threads: int, cores: int, load_average: float | None) -> list[str]:
-    """What speaks against trusting these latencies, in words; empty when nothing does."""
-    median = percentile(samples.wall_ms, 50)
-    low, high = median_interval(samples.wall_ms)
-    busy = sum(samples.cpu_ms) / sum(samples.wall_ms)
-    interval = f"95 % interval of the median is {low:.3g}-{high:.3g} ms, {(high - low) / median:.0%} wide"
-    signs = (
-        (threads == 1 and busy < BUSY_SHARE,
-         f"the process had its core for only {busy:.0%} of the time: trust CPU time, not wall time"),
-        (load_average is not None and load_average > cores,
-         f"load average {load_average} on {cores} cores before the first run: other processes were running"),
-        (threads > cores, f"{threads} threads on {cores} cores"),
-        (high - low > WIDE_INTERVAL * median, f"{interval}: repeat on a quiet machine"),
-    )
-    return [words for found, words in signs if found]
 
 
 def _draw(generator: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -7,29 +7,22 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from msnoah.deploy.artifact import TensorSpec
+from msnoah.deploy.calm import Estimate, estimate
 from msnoah.deploy.device import Device
-from msnoah.deploy.measurement import Samples, find_noise
+from msnoah.deploy.measurement import Round, Samples
+from msnoah.deploy.noise import find_noise
+from msnoah.deploy.parity import Parity
 from msnoah.deploy.runtimes.base import OperatorTime
 from msnoah.deploy.statistics import median_interval, percentile
+from msnoah.deploy.sustained import Sustained
+from msnoah.deploy.telemetry import Telemetry
 from msnoah.errors import ProfileError, RunFolderError
 from msnoah.run_folder import read_json, write_json
-
-PARITY_LIMIT = 1e-3  # max relative difference between runtimes above which they do not run the same model
-WRONG = 1e-2  # and above which no precision or approximation explains it: the runtime computes something else
 
 LOCAL = "local"
 """The device_name of the machine that msnoah runs on."""
 
 Metric = Literal["wall", "cpu"]
-
-
-class Parity(BaseModel):
-    """How far the outputs on the measured input are from another runtime's: max |difference| / max |reference|."""
-
-    model_config = ConfigDict(frozen=True)
-
-    against: str
-    max_rel: float
 
 
 class Profile(BaseModel):
@@ -55,6 +48,12 @@ class Profile(BaseModel):
     warmup: int
     wall_ms: list[float] = Field(min_length=1)
     cpu_ms: list[float] = Field(min_length=1)  # of all threads of the process
+    rounds: list[Round] = []  # which runs followed each other; none in profiles of earlier versions
+    interval_goal: float | None = None  # width of the median's interval that runs were added for
+    load_after: float | None = None  # load average after the last run; `device` has the one before the first
+    telemetry_after: Telemetry | None = None
+    energy_j: float | None = None  # of the whole board for one run, where it has a counter or a sensor
+    sustained: Sustained | None = None
     peak_memory_mb: float | None  # peak resident set of the whole process, runtime included
     load_ms: float
     first_run_ms: float
@@ -93,6 +92,16 @@ class Profile(BaseModel):
         """The q-th percentile (0-100) in milliseconds."""
         return percentile(self.samples(metric), q)
 
+    def estimate(self, metric: Metric = "cpu") -> Estimate:
+        """The median over calm rounds and how well it is known, in milliseconds (see msnoah.deploy.calm)."""
+        return estimate(self.samples(metric), self.rounds)
+
+    @property
+    def reference_ms(self) -> float | None:
+        """CPU time of the reference work at its fastest: how fast the machine was; None where it was not timed."""
+        times = [one.reference_ms for one in self.rounds]
+        return None if None in times else min(times, default=None)
+
     def mean(self, metric: Metric = "wall") -> float:
         """Arithmetic mean in milliseconds."""
         return sum(self.samples(metric)) / self.repeats
@@ -104,14 +113,9 @@ class Profile(BaseModel):
     def warnings(self) -> list[str]:
         """What a reader must know before trusting these figures, in words."""
         unverified = "this artifact is not verified: its outputs may differ from the model's"
-        samples = Samples(self.wall_ms, self.cpu_ms)
-        noise = find_noise(samples, self.threads, self.device.cores, self.device.load_average)
-        apart = self.parity is not None and self.parity.max_rel > PARITY_LIMIT
-        differs = (
-            f"outputs differ from {self.parity.against}'s by {self.parity.max_rel:.1e} relative" if apart else None
-        )
-        if apart and self.parity.max_rel > WRONG:
-            differs += ": this runtime computes something else; its latency counts for nothing"
+        samples = Samples(self.wall_ms, self.cpu_ms, rounds=self.rounds)
+        noise = find_noise(samples, self.threads, self.device.cores, self.device.load_average, self.interval_goal)
+        differs = self.parity.describe(self.precision) if self.parity else None
         return [*filter(None, [unverified if self.verified is False else None, differs]), *noise, *self.notes]
 
     def to_record(self) -> dict[str, Any]:

@@ -1,110 +1,108 @@
-"""Profiles the artifacts of a run: every runtime at every thread count, in turns, each in its own process."""
+"""Profiles the artifacts of a run: every runtime, thread count and precision, in turns, each in its own process."""
 
+import math
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 import msnoah
 from msnoah.config import ProfileConfig
 from msnoah.deploy.artifact import EXPORTED, Artifact
-from msnoah.deploy.artifact_file import exported_artifact, open_artifact
-from msnoah.deploy.device import Device, read_device
-from msnoah.deploy.interleaving import interleave
-from msnoah.deploy.measurement import Samples, largest_relative_difference
-from msnoah.deploy.profile import Parity, Profile
+from msnoah.deploy.artifact_file import artifact_key, exported_artifact, open_artifact
+from msnoah.deploy.device import Device
+from msnoah.deploy.interleaving import Goal, interleave
+from msnoah.deploy.parity import compare_outputs
+from msnoah.deploy.profile import Profile
+from msnoah.deploy.rows import FailedRow, Profiles, Row
 from msnoah.deploy.runtimes.table import RUNTIMES, find_runtime
-from msnoah.deploy.worker_process import WorkerProcess
+from msnoah.deploy.statistics import percentile
+from msnoah.deploy.sustained import sustain
 from msnoah.errors import MsnoahError, ProfileError, RunFolderError
 from msnoah.run_folder import RunFolder
 from msnoah.source_commit import find_commit
 
 OPERATOR_RUNS = 10  # runs of the profiled pass
-REFERENCE = "mindspore"  # whose outputs the others are compared with
+ENERGY_MS = 2000.0  # length of the pass that takes energy: a counter steps on every millisecond, a sensor every 50
+MOST_ROWS = 12  # measured in turns with each other; more would be too far apart to hit the same weather
+MEMORY_SHARE = 0.5  # of the machine's memory that the rows of a group may take
 
 
-@dataclass
-class Row:
-    """What is to be measured, then what was found; `error` says why there is nothing."""
-
-    runtime: str
-    threads: int
-    artifact: Artifact | None = None
-    worker: WorkerProcess | None = None
-    loaded: dict[str, Any] = field(default_factory=dict)
-    samples: Samples = field(default_factory=Samples)
-    peak_memory_mb: float | None = None
-    outputs: list[np.ndarray] = field(default_factory=list)
-    operators: list = field(default_factory=list)
-    parity: Parity | None = None
-    notes: list[str] = field(default_factory=list)
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class FailedRow:
-    """A row without figures and the reason, in one line."""
-
-    runtime: str
-    threads: int
-    batch_size: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.runtime}, threads {self.threads}, batch {self.batch_size}: {self.reason}"
-
-
-class Profiles(list[Profile]):
-    """The rows that were measured; `failures` holds those that were not."""
-
-    def __init__(self, profiles: list[Profile], failures: list[FailedRow]):
-        super().__init__(profiles)
-        self.failures = failures
-
-
-def profile_run(run: RunFolder, settings: ProfileConfig) -> Profiles:
+def profile_run(run: RunFolder, settings: ProfileConfig, *, sustained_s: float | None = None) -> Profiles:
     """Measures a run's artifacts and writes one JSON a row into its profiles folder.
+
+    Args:
+        run: a folder with an export.
+        settings: what to measure, and how well.
+        sustained_s: also run each row on and on for so many seconds.
 
     Raises:
         RunFolderError: nothing exported yet, or the folder cannot be written.
         ProfileError: an artifact is stale, or no row at all could be measured.
     """
     exported = run.export_record().get("artifacts", {})
-    kinds = {find_runtime(name).kind for name in settings.runtimes}
-    artifacts = {kind: exported_artifact(run, kind) for kind in sorted(kinds) if kind in exported}
-    profiles = _profile(artifacts, settings.runtimes, settings)
+    kinds = sorted({find_runtime(name).kind for name in settings.runtimes})
+    artifacts = {
+        (kind, precision): exported_artifact(run, kind, precision)
+        for kind in kinds for precision in settings.precisions if artifact_key(kind, precision) in exported
+    }
+    profiles = profile_rows(_make_rows(artifacts, settings.runtimes, settings), settings, sustained_s=sustained_s)
     _make_folder(run.profiles_path)
     for profile in profiles:
         profile.save(run.profiles_path / profile.file_name)
     return profiles
 
 
-def profile_artifact(path: str | Path, settings: ProfileConfig) -> Profiles:
-    """Measures an .onnx or .tflite file without a run, in the runtimes of the settings that run it; writes nothing."""
+def profile_artifact(path: str | Path, settings: ProfileConfig, *, sustained_s: float | None = None) -> Profiles:
+    """Measures an .onnx or .tflite file without a run, in the runtimes of the settings that run it; writes nothing.
+
+    A file has the precision that it has: `precisions` is not looked at.
+    """
     artifact = open_artifact(path)
     runtimes = [name for name in settings.runtimes if RUNTIMES[name].kind == artifact.kind]
     if not runtimes:
         able = ", ".join(name for name, runtime in RUNTIMES.items() if runtime.kind == artifact.kind)
         asked = ", ".join(settings.runtimes)
         raise ProfileError(f"{path}: of {asked} none runs .{artifact.kind} files, but these do: {able}")
-    return _profile({artifact.kind: artifact}, runtimes, settings)
+    rows = [Row(name, threads, artifact) for threads in settings.threads for name in runtimes]
+    return profile_rows(rows, settings, sustained_s=sustained_s)
 
 
-def _profile(artifacts: dict[str, Artifact], runtimes: list[str], settings: ProfileConfig) -> Profiles:
-    rows = [Row(name, threads, artifacts.get(RUNTIMES[name].kind)) for threads in settings.threads for name in runtimes]
-    return profile_rows(rows, settings)
+def _make_rows(artifacts: dict[tuple[str, str], Artifact], runtimes: list[str], settings: ProfileConfig) -> list[Row]:
+    """Those of one precision and thread count follow each other: they are what is compared, and share the weather."""
+    rows = [
+        Row(name, threads, artifacts.get((RUNTIMES[name].kind, precision)), precision=precision)
+        for threads in settings.threads for precision in settings.precisions for name in runtimes
+    ]
+    for row in rows:
+        if row.artifact is None:
+            row.error = _without_artifact(RUNTIMES[row.runtime].kind, row.precision)
+    return rows
 
 
-def profile_rows(rows: list[Row], settings: ProfileConfig, *, operator_runs: int = OPERATOR_RUNS) -> Profiles:
+def _without_artifact(kind: str, precision: str) -> str:
+    key = artifact_key(kind, precision)
+    if precision != "fp32" and kind == "onnx":
+        remedy = f"`msnoah quantize RUN --precision {precision}` writes it"
+    elif precision != "fp32":
+        remedy = f"{precision} is of ONNX only"
+    else:
+        by_path = f"`msnoah profile FILE.{kind}` takes one by its path"
+        remedy = "`msnoah export` writes it" if kind in EXPORTED else by_path
+    return f"export.json lists no {key} artifact; {remedy}"
+
+
+def profile_rows(
+    rows: list[Row], settings: ProfileConfig, *, operator_runs: int = OPERATOR_RUNS, sustained_s: float | None = None,
+) -> Profiles:
     """Measures rows in turns, each in its own process, and sets what was found in them.
 
+    Rows that need much memory together are measured in several groups, one after another.
+
     Args:
-        rows: what to measure; `error` then says of each why there is nothing.
-        settings: batch size, warm-up and repeats; runtimes and threads are the rows' own.
+        rows: what to measure; `error` then says of each why there is nothing, and a row that has one is left alone.
+        settings: batch size, warm-up, repeats, interval and time limit; runtimes and threads are the rows' own.
         operator_runs: runs of the pass that takes times by operator; 0 for none.
+        sustained_s: also run each row on and on for so many seconds.
 
     Returns:
         The rows that were measured, in order, as profiles, and the failures.
@@ -112,39 +110,55 @@ def profile_rows(rows: list[Row], settings: ProfileConfig, *, operator_runs: int
     Raises:
         ProfileError: no row at all could be measured.
     """
-    device, started = read_device(), datetime.now(timezone.utc).isoformat(timespec="seconds")
-    with ExitStack() as stack:
-        for row in rows:
-            _load(row, stack, settings.batch_size)
-        _measure([row for row in rows if row.error is None], settings)
-        for row in rows:
-            _finish(row, operator_runs)
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    waiting, devices = [row for row in rows if row.error is None], {}
+    while waiting:
+        with ExitStack() as stack:
+            group = _load_group(waiting, devices, stack, settings.batch_size)
+            _measure(group, settings)
+            for row in group:
+                _finish(row, operator_runs, sustained_s)
     compare_outputs(rows)
-    failures = [FailedRow(row.runtime, row.threads, settings.batch_size, row.error) for row in rows if row.error]
-    profiles = [_to_profile(row, settings, device, started) for row in rows if row.error is None]
+    failures = [
+        FailedRow(row.runtime, row.threads, settings.batch_size, row.error, row.precision, row.device_name)
+        for row in rows if row.error
+    ]
+    profiles = [_to_profile(row, settings, started) for row in rows if row.error is None]
     if not profiles:
-        raise ProfileError("nothing could be measured: " + "; ".join(map(str, failures)))
+        raise ProfileError("nothing could be measured: " + "; ".join(Profiles([], failures).describe_failures()))
     return Profiles(profiles, failures)
 
 
-def _load(row: Row, stack: ExitStack, batch_size: int) -> None:
-    if row.artifact is None:
-        row.error = _without_artifact(RUNTIMES[row.runtime].kind)
-        return
-    row.worker = stack.enter_context(WorkerProcess())
+def _load_group(waiting: list[Row], devices: dict[str, Device], stack: ExitStack, batch_size: int) -> list[Row]:
+    """Takes rows off `waiting` and loads them, until there are MOST_ROWS or their memory is used up; those that did."""
+    group: list[Row] = []
+    taken_mb = 0.0
+    while waiting and len(group) < MOST_ROWS:
+        row = waiting.pop(0)
+        _load(row, devices, stack, batch_size)
+        if row.error is None:
+            group.append(row)
+            taken_mb += row.peak_memory_mb or 0.0
+            if taken_mb > MEMORY_SHARE * (row.device.memory_mb or math.inf):
+                break
+    return group
+
+
+def _load(row: Row, devices: dict[str, Device], stack: ExitStack, batch_size: int) -> None:
     try:
+        row.worker = stack.enter_context(row.open_worker())
+        if row.device_name not in devices:  # the first of its device: no row of ours has put load on it
+            devices[row.device_name] = row.worker.device()
+        row.device = devices[row.device_name]
         row.loaded = row.worker.start(row.runtime, row.artifact, row.threads, batch_size)
+        row.peak_memory_mb = row.worker.peak_memory_mb()
     except MsnoahError as error:
         row.error = str(error)
 
 
-def _without_artifact(kind: str) -> str:
-    remedy = "`msnoah export` writes it" if kind in EXPORTED else f"`msnoah profile FILE.{kind}` takes one by its path"
-    return f"export.json lists no {kind} artifact; {remedy}"
-
-
 def _measure(rows: list[Row], settings: ProfileConfig) -> None:
-    results = interleave([row.worker for row in rows], settings.warmup, settings.repeats)
+    goal = Goal(settings.interval, settings.time_limit_s) if settings.time_limit_s else None
+    results = interleave([row.worker for row in rows], settings.warmup, settings.repeats, goal)
     for row, result in zip(rows, results):
         if isinstance(result, MsnoahError):
             row.error = str(result)
@@ -152,50 +166,47 @@ def _measure(rows: list[Row], settings: ProfileConfig) -> None:
             row.samples = result
 
 
-def _finish(row: Row, operator_runs: int) -> None:
-    """Asks for memory, outputs and operators, in this order: the profiled pass needs memory of its own."""
+def _finish(row: Row, operator_runs: int, sustained_s: float | None) -> None:
+    """Asks for memory, outputs and the rest, in this order: the passes after need memory of their own."""
     if row.error is not None:
         return
     try:
+        row.load_after = row.worker.device().load_average
+        row.telemetry = row.worker.telemetry()
         row.peak_memory_mb = row.worker.peak_memory_mb()
         row.outputs = row.worker.outputs()
+        row.energy_j = _take_energy(row)
+        row.sustained = _sustain(row, sustained_s) if sustained_s else None
         row.operators = row.worker.operators(operator_runs) if operator_runs else []
     except MsnoahError as error:
         row.notes.append(f"latencies only: {error}")
 
 
-def compare_outputs(rows: list[Row]) -> None:
-    """Sets each row's parity with the first row of REFERENCE, or a note that says why there is none."""
-    reference = next((row for row in rows if row.runtime == REFERENCE and row.outputs), None)
-    for row in rows:
-        if reference is not None and row.outputs and row.runtime != REFERENCE:
-            try:
-                _check_same_inputs(row, reference)
-                largest = largest_relative_difference(row.outputs, reference.outputs)
-                row.parity = Parity(against=REFERENCE, max_rel=largest)
-            except ProfileError as error:
-                row.notes.append(f"no parity: {error}")
+def _take_energy(row: Row) -> float | None:
+    """Joules of one run, where the device has a counter or a sensor."""
+    if row.telemetry.energy_j is None and row.telemetry.power_w is None:
+        return None
+    runs = math.ceil(ENERGY_MS / max(percentile(row.samples.wall_ms, 50), 1e-3))
+    joules = row.worker.energy_j(runs)
+    return None if joules is None else joules / runs
 
 
-def _check_same_inputs(row: Row, reference: Row) -> None:
-    """Refuses to compare outputs of other inputs: one artifact may take raw images and the other normalised ones."""
-    taken, expected = (
-        [(spec["shape"][1:], spec["dtype"]) for spec in one.loaded["inputs"]] for one in (row, reference)
-    )
-    if taken != expected:
-        raise ProfileError(f"{row.runtime} takes inputs {taken}, {reference.runtime} {expected}")
+def _sustain(row: Row, seconds: float):
+    return sustain(row.worker, percentile(row.samples.wall_ms, 50), seconds, f"{row.runtime}, threads {row.threads}")
 
 
-def _to_profile(row: Row, settings: ProfileConfig, device: Device, started: str) -> Profile:
+def _to_profile(row: Row, settings: ProfileConfig, started: str) -> Profile:
     artifact = row.artifact
     return Profile(
         model=artifact.model, artifact=artifact.path.name, sha256=artifact.sha256, size_bytes=artifact.size_bytes,
         verified=artifact.verified, max_rel=artifact.max_rel, precision=artifact.precision,
         runtime=row.runtime, threads=row.threads, thread_control=RUNTIMES[row.runtime].thread_control,
-        batch_size=settings.batch_size, warmup=settings.warmup, device=device, started=started,
-        wall_ms=row.samples.wall_ms, cpu_ms=row.samples.cpu_ms, peak_memory_mb=row.peak_memory_mb,
-        operators=row.operators, parity=row.parity, notes=row.notes, msnoah=msnoah.__version__, commit=find_commit(),
-        **row.loaded,
+        batch_size=settings.batch_size, warmup=settings.warmup, device=row.device, device_name=row.device_name,
+        started=started, wall_ms=row.samples.wall_ms, cpu_ms=row.samples.cpu_ms, rounds=row.samples.rounds,
+        interval_goal=settings.interval if settings.time_limit_s else None, load_after=row.load_after,
+        telemetry_after=row.telemetry, energy_j=row.energy_j, sustained=row.sustained,
+        peak_memory_mb=row.peak_memory_mb, operators=row.operators, parity=row.parity, notes=row.notes,
+        msnoah=msnoah.__version__, commit=find_commit(), **row.loaded,
     )
 
 

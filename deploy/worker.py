@@ -14,9 +14,12 @@ from typing import Any
 
 from msnoah.deploy.artifact import Artifact
 from msnoah.deploy.device import read_device
+from msnoah.deploy.energy import measure_energy
 from msnoah.deploy.measurement import feed_shape, time_runs
 from msnoah.deploy.raw_arrays import read_arrays, write_arrays
+from msnoah.deploy.reference_work import time_reference
 from msnoah.deploy.runtimes.table import find_runtime
+from msnoah.deploy.telemetry import read_telemetry
 from msnoah.errors import MsnoahError
 
 
@@ -47,9 +50,11 @@ class Worker:
         return {"first_run_ms": (time.perf_counter() - start) * 1e3}
 
     def measure(self, repeats: int) -> dict[str, Any]:
-        """Runs once unrecorded, then times `repeats` runs."""
+        """Runs once unrecorded, then times `repeats` runs, and the reference work before and after all of them."""
+        before = time_reference()
         self.session.run(self.feeds)
-        return vars(time_runs(lambda: self.session.run(self.feeds), repeats))
+        samples = time_runs(lambda: self.session.run(self.feeds), repeats)
+        return {"wall_ms": samples.wall_ms, "cpu_ms": samples.cpu_ms, "reference_ms": [before, time_reference()]}
 
     def outputs(self, path: str) -> dict[str, Any]:
         """Writes the outputs on the measured input into a file of raw arrays; gives their types and shapes."""
@@ -68,6 +73,14 @@ class Worker:
     def device(self) -> dict[str, Any]:
         """What the machine of this process says of itself."""
         return asdict(read_device())
+
+    def telemetry(self) -> dict[str, Any]:
+        """Temperature, clock and energy counter of the machine at this moment."""
+        return asdict(read_telemetry())
+
+    def energy(self, runs: int) -> dict[str, Any]:
+        """Joules of the whole board for `runs` runs, by the counter or sensor that it has; null where it has none."""
+        return {"joules": measure_energy(lambda: self.session.run(self.feeds), runs)}
 
     def import_package(self, runtime: str, package: str) -> dict[str, Any]:
         """Imports what a runtime needs of a package, and gives its version."""

@@ -21,6 +21,7 @@ from msnoah.deploy.measurement import Samples, make_feeds
 from msnoah.deploy.process_ending import describe_ending, last_words
 from msnoah.deploy.raw_arrays import read_arrays, write_arrays
 from msnoah.deploy.runtimes.base import OperatorTime
+from msnoah.deploy.telemetry import Telemetry
 from msnoah.errors import ProfileError
 
 ANSWER_LIMIT_S = 1800.0  # one load or one round of runs; a worker that needs longer hangs
@@ -102,6 +103,14 @@ class WorkerProcess:
     def device(self) -> Device:
         """What the machine of the process says of itself."""
         return Device(**self.ask("device"))
+
+    def telemetry(self) -> Telemetry:
+        """Temperature, clock and energy counter of the process's machine at this moment."""
+        return Telemetry.from_record(self.ask("telemetry"))
+
+    def energy_j(self, runs: int) -> float | None:
+        """Joules of the whole board for `runs` runs; None where it has neither counter nor sensor."""
+        return self.ask("energy", runs=runs)["joules"]
 
     def ask(self, do: str, **arguments) -> dict[str, Any]:
         """Sends one request and waits for its answer, at most `limit_s` seconds."""

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from msnoah.commands.artifacts import declare_export, export
 from msnoah.commands.check import check, declare_check
+from msnoah.commands.compare import compare, declare_compare
 from msnoah.commands.conversion import convert, declare_convert, declare_verify, verify
 from msnoah.commands.degrees import declare_degrees, degrees
 from msnoah.commands.demo import declare_demo, demo
 from msnoah.commands.evaluation import declare_eval, evaluate
 from msnoah.commands.models import declare_models, models
-from msnoah.commands.profile_settings import profile_settings
+from msnoah.commands.profile import declare_profile, profile
 from msnoah.commands.records import declare_json, print_record
 from msnoah.commands.report import declare_report, report
 from msnoah.commands.runtimes import declare_runtimes, runtimes
@@ -72,64 +73,12 @@ def train(arguments: Arguments) -> None:
     print_record(run_training(config, run, resume=arguments.resume), arguments)
 
 
-def profile(arguments: Arguments) -> None:
-    """Measures the latency of a run's artifacts, or of one .onnx or .tflite file, on this machine."""
-    from msnoah.deploy.latency_table import latency_table
-    from msnoah.deploy.profiler import profile_artifact, profile_run
-    from msnoah.run_folder import RunFolder
-
-    chosen = {"runtimes": arguments.runtime, "threads": arguments.threads, "batch_size": arguments.batch_size}
-    chosen |= {"warmup": arguments.warmup, "repeats": arguments.repeats}
-    overrides = {key: value for key, value in chosen.items() if value is not None}
-    target = Path(arguments.target)
-    if target.suffix in (".onnx", ".tflite"):
-        profiles = profile_artifact(target, profile_settings(None, overrides))
-    else:
-        run = RunFolder.open(target)
-        profiles = profile_run(run, profile_settings(run, overrides))
-    print_record([p.to_record() for p in profiles], arguments, text=latency_table(profiles))
-
-
-def compare(arguments: Arguments) -> None:
-    """Compares the latency of two runs or two profiles; exit 1 if b is slower than a by more than allowed."""
-    from msnoah.deploy.comparison import compare as compare_profiles
-    from msnoah.deploy.comparison import parse_percentage
-
-    limit = parse_percentage(arguments.max_regression) if arguments.max_regression else None
-    comparison = compare_profiles(arguments.a, arguments.b, max_regression=limit, metric=arguments.metric)
-    print_record(comparison.to_record(), arguments, text=comparison.table())
-    comparison.check()
-
-
 def _declare_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="a YAML file; or a run folder, with --resume")
     parser.add_argument("--run", type=Path, help="the run folder (default: runs/<name of the YAML>)")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint, bit for bit")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, as in train.epochs=10")
     declare_json(parser)
-
-
-def _declare_profile(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", help="a run folder, or an .onnx or .tflite file")
-    parser.add_argument("--runtime", action="append", metavar="NAME",
-                        help="one that `msnoah runtimes` lists; may be given several times")
-    parser.add_argument("--threads", type=_integers, metavar="N[,N...]", help="thread counts, as in 1,2")
-    parser.add_argument("--batch-size", type=int, metavar="N")
-    parser.add_argument("--warmup", type=int, metavar="N", help="runs before the clock starts")
-    parser.add_argument("--repeats", type=int, metavar="N", help="timed runs")
-    declare_json(parser)
-
-
-def _declare_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("a", help="the baseline: a run folder or a profile's JSON")
-    parser.add_argument("b", help="what is compared with it")
-    parser.add_argument("--max-regression", metavar="PERCENT", help="how much slower b may be, as in 5%%; exit 1 beyond it")
-    parser.add_argument("--metric", choices=("cpu", "wall"), default="wall", help="which time is compared (default: wall)")
-    declare_json(parser)
-
-
-def _integers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
 
 
 def _version() -> str:
@@ -146,9 +95,9 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "convert": (convert, declare_convert),
     "verify": (verify, declare_verify),
     "check": (check, declare_check),
-    "profile": (profile, _declare_profile),
+    "profile": (profile, declare_profile),
     "tune": (tune, declare_tune),
-    "compare": (compare, _declare_compare),
+    "compare": (compare, declare_compare),
     "report": (report, declare_report),
     "demo": (demo, declare_demo),
     "models": (models, declare_models),

@@ -1,8 +1,38 @@
 """How commands that measure latency come by their settings: the run's own, and options in their place."""
 
+import argparse
 from typing import Any
 
 from msnoah.errors import MsnoahError
+
+FIELDS = {"batch_size": "batch_size", "warmup": "warmup", "repeats": "repeats", "interval": "interval",
+          "time_limit": "time_limit_s"}
+"""Options of `declare_measuring`, and the fields of ProfileConfig that they set."""
+
+
+def declare_measuring(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say how well to measure."""
+    parser.add_argument("--batch-size", type=int, metavar="N")
+    parser.add_argument("--warmup", type=int, metavar="N", help="runs before the clock starts")
+    parser.add_argument("--repeats", type=int, metavar="N", help="the least number of timed runs")
+    parser.add_argument(
+        "--interval", metavar="PERCENT",
+        help="more runs until the 95 %% interval of each median CPU time is this wide at most (default: 2%%)")
+    parser.add_argument(
+        "--time-limit", metavar="TIME", help="or so much time has passed, as in 60s; 0: no more than --repeats")
+
+
+def chosen_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Fields of ProfileConfig that the options of `declare_measuring` set.
+
+    Raises:
+        ProfileError: a percentage or a duration that is none.
+    """
+    from msnoah.deploy.quantities import parse_duration, parse_percentage
+
+    readers = {"interval": parse_percentage, "time_limit": parse_duration}
+    given = {option: getattr(arguments, option) for option in FIELDS if getattr(arguments, option) is not None}
+    return {FIELDS[option]: readers.get(option, lambda value: value)(value) for option, value in given.items()}
 
 
 def profile_settings(run, overrides: dict[str, Any]):

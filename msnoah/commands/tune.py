@@ -2,7 +2,7 @@
 
 import argparse
 
-from msnoah.commands.profile_settings import profile_settings
+from msnoah.commands.profile_settings import chosen_settings, declare_measuring, profile_settings
 from msnoah.commands.records import declare_json, print_record
 
 
@@ -13,9 +13,8 @@ def tune(arguments: argparse.Namespace) -> None:
     from msnoah.run_folder import RunFolder
 
     run = RunFolder.open(arguments.run)
-    chosen = {"warmup": arguments.warmup, "repeats": arguments.repeats, "batch_size": arguments.batch_size}
-    overrides = {key: value for key, value in chosen.items() if value is not None}
-    settings = profile_settings(run, {"threads": [arguments.threads], **overrides})
+    chosen = chosen_settings(arguments)
+    settings = profile_settings(run, {**chosen, "threads": [arguments.threads]})
     budget = Budget(arguments.budget_ms, arguments.metric, arguments.choose)
     tuning = tune_run(run, budget, settings, runtime=arguments.runtime, accuracy=arguments.accuracy)
     print_record(tuning.to_record(), arguments, text=tuning.table())
@@ -35,7 +34,5 @@ def declare_tune(parser: argparse.ArgumentParser) -> None:
         "--no-accuracy", action="store_false", dest="accuracy", help="take no accuracies on the val data")
     parser.add_argument("--runtime", default="onnxruntime", help="one that runs ONNX (default: onnxruntime)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="default: 1")
-    parser.add_argument("--batch-size", type=int, metavar="N")
-    parser.add_argument("--warmup", type=int, metavar="N", help="runs before the clock starts")
-    parser.add_argument("--repeats", type=int, metavar="N", help="timed runs of each member")
+    declare_measuring(parser)
     declare_json(parser)

@@ -1,0 +1,64 @@
+"""Latency of a run's artifacts, or of one file, with its circumstances."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from msnoah.commands.profile_settings import chosen_settings, declare_measuring, profile_settings
+from msnoah.commands.records import declare_json, print_record
+
+
+def profile(arguments: argparse.Namespace) -> None:
+    """Measures the latency of a run's artifacts, or of one .onnx or .tflite file, on this machine."""
+    from msnoah.deploy.latency_table import latency_table
+    from msnoah.deploy.profiler import profile_artifact, profile_run
+    from msnoah.deploy.quantities import parse_duration
+    from msnoah.run_folder import RunFolder
+
+    chosen = {**_what(arguments), **chosen_settings(arguments)}
+    sustained_s = parse_duration(arguments.sustained) if arguments.sustained else None
+    target = Path(arguments.target)
+    if target.suffix in (".onnx", ".tflite"):
+        profiles = profile_artifact(target, profile_settings(None, chosen), sustained_s=sustained_s)
+    else:
+        run = RunFolder.open(target)
+        profiles = profile_run(run, profile_settings(run, chosen), sustained_s=sustained_s)
+    failures = [f"not measured: {words}" for words in profiles.describe_failures()]
+    print_record([p.to_record() for p in profiles], arguments, text="\n".join([latency_table(profiles), *failures]))
+    if arguments.json:
+        print("\n".join(failures), end="\n" if failures else "", file=sys.stderr)
+
+
+def declare_profile(parser: argparse.ArgumentParser) -> None:
+    """The arguments of profile."""
+    parser.add_argument("target", help="a run folder, or an .onnx or .tflite file")
+    parser.add_argument(
+        "--runtime", action="extend", type=_names, metavar="NAME[,NAME...]",
+        help="of those that `msnoah runtimes` lists, or all; may be given several times")
+    parser.add_argument("--threads", type=_integers, metavar="N[,N...]", help="thread counts, as in 1,2")
+    parser.add_argument(
+        "--precision", type=_names, metavar="NAME[,NAME...]",
+        help="which artifacts, as in fp32,fp16,int8 (default: fp32); `msnoah quantize` writes the other two")
+    parser.add_argument(
+        "--sustained", metavar="TIME",
+        help="also run each row on and on for so long, as in 5min, and look for throttling")
+    declare_measuring(parser)
+    declare_json(parser)
+
+
+def _what(arguments: argparse.Namespace) -> dict[str, list]:
+    """The fields of ProfileConfig that say what is measured, each value once."""
+    from msnoah.deploy.runtimes.table import RUNTIMES
+
+    lists = {"runtimes": arguments.runtime, "threads": arguments.threads, "precisions": arguments.precision}
+    if "all" in (arguments.runtime or ()):
+        lists["runtimes"] = list(RUNTIMES)
+    return {field: list(dict.fromkeys(values)) for field, values in lists.items() if values is not None}
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def _integers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]

@@ -15,6 +15,7 @@ from msnoah.errors import ProfileError, RegressionError
 from msnoah.run_folder import RunFolder
 
 Source = str | Path | RunFolder
+SAME_SPEED = 1.05  # ratio of reference times from which on two profiles are not of the same machine in the same state
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Comparison:
         """All fields, and the regressions in words, as what json can write."""
         return {**asdict(self), "regressions": self.regressions}
 
-    def table(self) -> str:
+    def text(self) -> str:
         """Plain text: a line a row, then the warnings."""
         lines = [_format_row(row, self.metric) for row in self.rows]
         return "\n".join(lines + [f"warning: {words}" for words in self.warnings])
@@ -68,7 +69,8 @@ def compare(a: Source, b: Source, *, max_regression: float | None = None, metric
     """Compares b with its baseline a: two profile JSONs, or two run folders whose rows are matched.
 
     Args:
-        a, b: paths, or run folders; rows match by runtime, threads and batch size.
+        a, b: paths, or run folders; rows match by device, runtime, threads, batch size and precision, but one profile
+            by itself may have another precision or device than the other.
         max_regression: largest allowed growth of the median, as a fraction (0.05 = 5 %); None compares only.
         metric: "wall", or "cpu" (all threads; steadier on a busy machine).
 
@@ -76,10 +78,9 @@ def compare(a: Source, b: Source, *, max_regression: float | None = None, metric
         ProfileError: unreadable, no rows in common, or with a gate measured on different devices.
     """
     before, after = _load_rows(a), _load_rows(b)
-    common = [key for key in before if key in after]
-    if not common:
+    pairs = [(before[key], after[key]) for key in before if key in after] or _match_single(before, after)
+    if not pairs:
         raise ProfileError(f"{_name(a)} and {_name(b)} cannot be compared: {_rows(before)} against {_rows(after)}")
-    pairs = [(before[key], after[key]) for key in common]
     _refuse_gate_across_devices(pairs, max_regression)
     rows = [_compare_row(old, new, max_regression, metric) for old, new in pairs]
     warnings = _unmatched(before, after, _name(a)) + _unmatched(after, before, _name(b))
@@ -98,7 +99,16 @@ def _format_row(row: ComparedRow, metric: Metric) -> str:
 
 def _load_rows(source: Source) -> dict[tuple, Profile]:
     paths = _profile_paths(source)
-    return {(row.runtime, row.threads, row.batch_size): row for row in map(load_profile, paths)}
+    return {row.key: row for row in map(load_profile, paths)}
+
+
+def _match_single(before: dict[tuple, Profile], after: dict[tuple, Profile]) -> list[tuple[Profile, Profile]]:
+    """One profile a side, of the same runtime, threads and batch size: to compare an int8 artifact with its float one."""
+    if len(before) != 1 or len(after) != 1:
+        return []
+    [old], [new] = before.values(), after.values()
+    same = (old.runtime, old.threads, old.batch_size) == (new.runtime, new.threads, new.batch_size)
+    return [(old, new)] if same else []
 
 
 def _profile_paths(source: Source) -> list[Path]:
@@ -139,8 +149,18 @@ def _find_differences(old: Profile, new: Profile) -> list[str]:
         "precision": (old.precision, new.precision),
     }
     changed = [f"{new.label}: {name} was {was}, is {now}" for name, (was, now) in facts.items() if was != now]
+    changed += _find_other_speed(old, new)
     sides = (("before", old), ("after", new))
     return changed + [f"{new.label}, {side}: {words}" for side, profile in sides for words in profile.warnings()]
+
+
+def _find_other_speed(old: Profile, new: Profile) -> list[str]:
+    """Whether the machine was faster or slower in one of them by its own record, in words."""
+    times = old.reference_ms, new.reference_ms
+    if None in times or max(times) <= SAME_SPEED * min(times):
+        return []
+    change = f"{times[0]:.3g} ms, now {times[1]:.3g} ms"
+    return [f"{new.label}: the machine itself was of another speed: its reference work took {change}"]
 
 
 def _undecided(rows: list[ComparedRow], max_regression: float | None) -> list[str]:
@@ -155,7 +175,8 @@ def _undecided(rows: list[ComparedRow], max_regression: float | None) -> list[st
 
 
 def _unmatched(rows: dict[tuple, Profile], others: dict[tuple, Profile], name: str) -> list[str]:
-    return [f"{row.label}: only in {name}" for key, row in rows.items() if key not in others]
+    matched = len(rows) == len(others) == 1
+    return [f"{row.label}: only in {name}" for key, row in rows.items() if key not in others and not matched]
 
 
 def _machine(profile: Profile) -> str:

@@ -84,6 +84,10 @@ COLUMNS = (
 )
 
 
+SELDOM = ("calm p50 CPU ms", "interval", "calm rounds", "mJ a run")
+"""Columns that the text leaves out where no row has them."""
+
+
 def table_cells(profiles: Sequence[Profile]) -> list[list[str]]:
     """The rows of the table as text, without the headings; '-' is a figure that was not to be had."""
     return [[column.cell(profile) or "-" for column in COLUMNS] for profile in profiles]
@@ -91,7 +95,9 @@ def table_cells(profiles: Sequence[Profile]) -> list[list[str]]:
 
 def latency_table(profiles: Sequence[Profile]) -> str:
     """Aligned plain text: the runtime to the left, figures to the right; below, sustained curves and warnings."""
-    lines = align_table([[column.title for column in COLUMNS], *table_cells(profiles)])
+    cells = [[column.title for column in COLUMNS], *table_cells(profiles)]
+    shown = [column for column in zip(*cells) if column[0] not in SELDOM or set(column[1:]) != {"-"}]
+    lines = align_table(list(zip(*shown)))
     warnings = [f"warning: {profile.label}: {words}" for profile in profiles for words in profile.warnings()]
     curves = [f"sustained: {one.label}: {one.sustained.describe()}" for one in profiles if one.sustained]
     return "\n".join([*lines, *curves, *warnings])

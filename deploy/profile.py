@@ -70,6 +70,11 @@ class Profile(BaseModel):
         return len(self.wall_ms)
 
     @property
+    def key(self) -> tuple[str, str, int, int, str]:
+        """Which row this is: what two measurements of a run are matched by."""
+        return self.device_name, self.runtime, self.threads, self.batch_size, self.precision
+
+    @property
     def file_name(self) -> str:
         """The name under which a run folder keeps this row; what is as usual is left out of it."""
         unusual = "" if self.precision == "float32" else f"-{self.precision}"

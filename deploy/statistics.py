@@ -41,3 +41,21 @@ def _bootstrap_medians(samples: Sequence[float], generator: np.random.Generator)
     values = np.asarray(samples, dtype=np.float64)
     chosen = generator.integers(0, len(values), size=(DRAWS, len(values)))
     return np.median(values[chosen], axis=1)   # (DRAWS, n) -> (DRAWS,)
+
+
+def sign_interval(values: Sequence[float], level: float) -> tuple[float, float]:
+    """Interval of the median at an error of at most `level` (0-1), by the sign test; same unit as the values.
+
+    Exact for independent values of any continuous distribution (Conover 1999, Practical Nonparametric Statistics,
+    chapter 3): of n signs, as many as i on one side have the probability of a fair coin. Infinite where n is too small.
+    """
+    ordered, outside = sorted(values), -1
+    tail = 0
+    for rank in range(len(ordered) // 2):
+        tail += math.comb(len(ordered), rank)
+        if 2 * tail > level * 2 ** len(ordered):
+            break
+        outside = rank
+    if outside < 0:
+        return -math.inf, math.inf
+    return ordered[outside], ordered[-1 - outside]

@@ -26,7 +26,7 @@ train:
   schedule: {name: cosine, warmup_epochs: 1}
   progressive_norm: {steps: 40}
   bn_reestimation_epochs: 1
-profile: {repeats: 20, warmup: 2}
+profile: {repeats: 20, warmup: 2, time_limit_s: 0}
 """
 NORMS = ("BatchNormalization", "LayerNormalization", "InstanceNormalization")
 

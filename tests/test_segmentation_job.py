@@ -31,7 +31,7 @@ train:
   eval_batch_size: 2
   optimizer: {lr: 5e-3, groups: [{contains: head, lr: 2.0}, {contains: norm, decay: false}]}
 export: {verify_batches: [1, 2]}
-profile: {repeats: 5, warmup: 1}
+profile: {repeats: 5, warmup: 1, time_limit_s: 0}
 """
 
 

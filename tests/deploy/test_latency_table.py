@@ -5,8 +5,17 @@ import io
 
 import pytest
 
-from msnoah.deploy.latency_table import COLUMNS, format_csv, format_markdown, format_ms, format_size, latency_table
-from msnoah.deploy.profiler import FailedRow, Profiles
+from msnoah.deploy.latency_table import (
+    COLUMNS,
+    SELDOM,
+    format_csv,
+    format_markdown,
+    format_ms,
+    format_size,
+    latency_table,
+    table_cells,
+)
+from msnoah.deploy.rows import FailedRow, Profiles
 
 
 @pytest.mark.parametrize(
@@ -26,15 +35,26 @@ def test_text_is_aligned_and_complete(make_profile):
     rows = [make_profile([3.0] * 10), make_profile([250.0] * 10, runtime="mindspore", parity=None, peak_memory_mb=None)]
     header, first, second = latency_table(rows).splitlines()
     assert len(header) == len(first) == len(second)
-    assert second.split() == ["mindspore", "1", "1", "250", "250", "250", "250", "4.00", "-", "2.5", "MB", "-", "yes"]
+    cells = ["mindspore", "1", "1", "float32", *["250"] * 5, "4.00", "-", "2.5", "MB", "-", "yes"]
+    assert second.split() == cells and "mJ a run" not in header
 
 
-def test_warnings_and_failed_rows_stand_below(make_profile):
-    failed = FailedRow("mindspore", 1, 1, "not installed")
-    text = latency_table(Profiles([make_profile(verified=False)], [failed]))
-    assert (
-        "not verified" in text and text.splitlines()[-1] == "not measured: mindspore, threads 1, batch 1: not installed"
-    )
+def test_columns_that_some_machines_lack_stand_in_the_text_where_one_row_has_them(make_profile):
+    rounds = [{"start_s": float(n), "runs": 10, "reference_ms": 1.0 if n < 6 else 1.5} for n in range(8)]
+    rows = [make_profile([3.0] * 60 + [9.0] * 20, rounds=rounds, energy_j=0.25), make_profile(runtime="mindspore")]
+    cells = dict(zip([column.title for column in COLUMNS], table_cells(rows)[0]))
+    assert (cells["calm p50 CPU ms"], cells["calm rounds"], cells["interval"], cells["mJ a run"]) == (
+        "3.00", "6/8", "0.0%", "250")
+    assert all(title in latency_table(rows) for title in SELDOM)
+
+
+def test_warnings_stand_below_and_rows_that_fail_alike_are_one_line(make_profile):
+    failed = [FailedRow("litert", threads, 1, "not installed", precision)
+              for threads in (2, 1) for precision in ("fp32", "int8")]
+    profiles = Profiles([make_profile(verified=False)], [*failed, FailedRow("mnn", 1, 1, "crashed")])
+    assert "not verified" in latency_table(profiles).splitlines()[-1]
+    assert profiles.describe_failures() == [
+        "litert, threads 1,2, batch 1, fp32,int8: not installed", "mnn, threads 1, batch 1: crashed"]
 
 
 def test_csv_and_markdown_have_the_same_rows(make_profile):

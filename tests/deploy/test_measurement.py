@@ -7,7 +7,8 @@ import pytest
 
 from msnoah.deploy.artifact import TensorSpec
 from msnoah.deploy.interleaving import ROUND, interleave
-from msnoah.deploy.measurement import Samples, find_noise, largest_relative_difference, make_feeds, time_runs
+from msnoah.deploy.measurement import Samples, largest_relative_difference, make_feeds, time_runs
+from msnoah.deploy.noise import find_noise
 from msnoah.errors import MsnoahError, ProfileError
 
 

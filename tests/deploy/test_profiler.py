@@ -9,12 +9,14 @@ from onnx import numpy_helper
 
 from msnoah.config import ProfileConfig
 from msnoah.deploy.profile import load_profile
-from msnoah.deploy.profiler import Row, compare_outputs, profile_artifact, profile_run
+from msnoah.deploy.parity import compare_outputs
+from msnoah.deploy.profiler import profile_artifact, profile_run
+from msnoah.deploy.rows import Row
 from msnoah.errors import ProfileError, RunFolderError
 from msnoah.run_folder import read_json, write_json
 
-ONNX_ONLY = ProfileConfig(runtimes=["onnxruntime"], warmup=1, repeats=12, batch_size=2)
-BOTH = ProfileConfig(warmup=1, repeats=12, batch_size=2)
+ONNX_ONLY = ProfileConfig(time_limit_s=0, runtimes=["onnxruntime"], warmup=1, repeats=12, batch_size=2)
+BOTH = ProfileConfig(time_limit_s=0, warmup=1, repeats=12, batch_size=2)
 
 
 def _add_mindir(run, content):

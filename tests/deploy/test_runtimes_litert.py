@@ -64,7 +64,8 @@ def test_outputs_are_those_of_the_layer(batch, threads, tflite_path):
 
 
 def test_a_file_is_profiled_by_its_path(tflite_path):
-    [profile] = profile_artifact(tflite_path, ProfileConfig(runtimes=["litert"], warmup=1, repeats=5, batch_size=2))
+    settings = ProfileConfig(runtimes=["litert"], time_limit_s=0, warmup=1, repeats=5, batch_size=2)
+    [profile] = profile_artifact(tflite_path, settings)
     assert (profile.runtime, profile.model, profile.precision) == ("litert", "small", "float32")
     assert profile.repeats == 5 and profile.operators == [] and profile.size_bytes == tflite_path.stat().st_size
 

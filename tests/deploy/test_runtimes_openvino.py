@@ -116,7 +116,7 @@ def test_a_profile_has_latencies_and_times_of_the_operators_that_are_left(tmp_pa
              helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Relu", ["c"], ["r"]),
              helper.make_node("ReduceMean", ["r"], ["y"], axes=[2, 3])]
     save(nodes, {"x": (TensorProto.FLOAT, ["batch", 3, 64, 64])}, ["y"], tmp_path / "conv.onnx")
-    settings = ProfileConfig(runtimes=["openvino"], warmup=1, repeats=5, batch_size=2)
+    settings = ProfileConfig(runtimes=["openvino"], time_limit_s=0, warmup=1, repeats=5, batch_size=2)
     [profile] = profile_artifact(tmp_path / "conv.onnx", settings)
     assert profile.repeats == 5 and profile.version.startswith("20") and profile.inputs[0].shape == (2, 3, 64, 64)
     times = {row.operator: row for row in profile.operators}

@@ -11,15 +11,15 @@ from msnoah.config import ProfileConfig
 from msnoah.deploy import tuning
 from msnoah.deploy.artifact_file import open_artifact
 from msnoah.deploy.family import open_family
-from msnoah.deploy.profiler import Profiles
+from msnoah.deploy.rows import Profiles
 from msnoah.deploy.report import write_report
 from msnoah.deploy.report.charts import Mark, mark_chart
 from msnoah.deploy.tuning import Budget, tune
 from msnoah.errors import BudgetError, DataError, ProfileError, RunFolderError
 from msnoah.run_folder import read_json, write_json
 
-SETTINGS = ProfileConfig(warmup=0, repeats=20)
-QUICK = ["--warmup", "0", "--repeats", "3"]
+SETTINGS = ProfileConfig(time_limit_s=0, warmup=0, repeats=20)
+QUICK = ["--warmup", "0", "--repeats", "3", "--time-limit", "0"]
 
 
 @pytest.fixture

@@ -299,8 +299,8 @@ def test_from_the_command_line_to_the_choice(tmp_path, capsys):
     assert main(["export", str(run.path), "--tokens-merged", "2", "--family", "0,4"]) == 0
     printed = capsys.readouterr().out
     assert "model.mindir" in printed and "r4.onnx" in printed and run.export_record()["merging"]["tokens_merged"] == 2
-    assert main(["tune", str(run.path), "--budget-ms", "1000", "--repeats", "3"]) == 0
+    assert main(["tune", str(run.path), "--budget-ms", "1000", "--repeats", "3", "--time-limit", "0"]) == 0
     assert "r0.onnx: merges least of those that meet 1000 ms" in capsys.readouterr().out
-    assert main(["tune", str(run.path), "--budget-ms", "1e-6", "--repeats", "3"]) == 1
+    assert main(["tune", str(run.path), "--budget-ms", "1e-6", "--repeats", "3", "--time-limit", "0"]) == 1
     assert "no verified member of the family meets 1e-06 ms" in capsys.readouterr().err
     assert main(["report", str(run.path)]) == 0

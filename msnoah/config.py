@@ -365,24 +365,16 @@ RuntimeName = Literal["onnxruntime", "mindspore", "openvino", "mnn", "ncnn", "li
 """The inference runtimes, in the order of deploy's table, which a test holds against this list."""
 
 
-PrecisionName = Literal["fp32", "fp16", "int8"]
-"""Which of a run's artifacts: what `msnoah export` wrote, or what `msnoah quantize` made of it."""
-
-
 class ProfileConfig(Section):
-    """How latency is measured: at least `repeats` runs a row, then more until every row's median is known well enough.
-
-    `interval` is the width of the 95 % interval of the median CPU time over that median (0.02 = 2 %) at which a row
-    is done; `time_limit_s` is the time after which no more runs are added, in seconds of one group of rows.
-    """
+    """How latency is measured: at least `repeats` runs a row, then more for `interval` or until `time_limit_s` is over."""
 
     runtimes: list[RuntimeName] = ["onnxruntime", "mindspore"]
     threads: list[Count] = [1]
-    precisions: list[PrecisionName] = ["fp32"]
+    precisions: list[Literal["fp32", "fp16", "int8"]] = ["fp32"]   # what export wrote; what quantize made of it
     batch_size: Count = 1
     warmup: Annotated[int, Field(ge=0)] = 10
     repeats: Count = 100
-    interval: Annotated[float, Field(gt=0, le=1)] = 0.02
+    interval: Annotated[float, Field(gt=0, le=1)] = 0.02   # width of the median's 95 % interval over the median
     time_limit_s: Annotated[float, Field(ge=0, le=86400)] = 60.0
 
 

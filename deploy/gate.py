@@ -61,6 +61,8 @@ class Plan:
     def __post_init__(self):
         if not 0 < self.confidence < 1:
             raise ProfileError(f"a confidence of {self.confidence:.4g}: expected more than 0 % and less than 100 %")
+        if self.threads < 1:
+            raise ProfileError(f"{self.threads} threads: expected 1 or more")
         if self.time_limit_s <= 0:
             raise ProfileError("a time limit of 0 s measures nothing; expected one such as 60s")
 

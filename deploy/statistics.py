@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -49,13 +50,18 @@ def sign_interval(values: Sequence[float], level: float) -> tuple[float, float]:
     Exact for independent values of any continuous distribution (Conover 1999, Practical Nonparametric Statistics,
     chapter 3): of n signs, as many as i on one side have the probability of a fair coin. Infinite where n is too small.
     """
-    ordered, outside = sorted(values), -1
-    tail = 0
-    for rank in range(len(ordered) // 2):
-        tail += math.comb(len(ordered), rank)
-        if 2 * tail > level * 2 ** len(ordered):
-            break
-        outside = rank
-    if outside < 0:
-        return -math.inf, math.inf
-    return ordered[outside], ordered[-1 - outside]
+    ordered = sorted(values)
+    outside = _sign_rank(len(ordered), level)
+    return (ordered[outside - 1], ordered[-outside]) if outside else (-math.inf, math.inf)
+
+
+@cache
+def _sign_rank(count: int, level: float) -> int:
+    """The largest rank whose value and the one of the same rank from above enclose the median; 0 if there is none."""
+    ways = tail = 1  # of `count` coins with `rank` heads; with that many or fewer
+    rank = 0
+    while 2 * tail / 2**count <= level:  # a quotient of whole numbers of any size
+        rank += 1
+        ways = ways * (count - rank + 1) // rank
+        tail += ways
+    return rank

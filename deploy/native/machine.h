@@ -1,0 +1,17 @@
+// What the machine says of itself; null where it does not say.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+namespace msnoah {
+
+// The fields of msnoah's Device: chip, architecture, system, cores, governor, clock, load, memory, temperature.
+nlohmann::json describe_machine();
+
+// What changes during a measurement: temperature_c, frequency_mhz, energy_j (a counter).
+nlohmann::json read_telemetry();
+
+// {"mb": peak resident set of this process so far, in MiB}
+nlohmann::json read_peak_memory();
+
+} // namespace msnoah

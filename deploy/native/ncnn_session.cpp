@@ -38,9 +38,10 @@ static void check_layers(const std::string &path) {
 
 // Where the batch lies in each array; NO_BATCH for null.
 static std::vector<int> read_axes(const std::string &path, const char *side) {
+    const Json record = read_json(path);
     std::vector<int> axes;
     try {
-        for (const Json &axis : read_json(path).at(side))
+        for (const Json &axis : record.at(side))
             axes.push_back(axis.is_null() ? NO_BATCH : axis.get<int>());
     } catch (const Json::exception &error) {
         throw RunnerError(path + ": damaged: " + error.what());

@@ -3,7 +3,8 @@
 import importlib.util
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +51,12 @@ class NativeBuild:
         """
         if shutil.which("cmake") is None:
             raise RuntimeUnavailableError("cmake is not installed; `apt-get install cmake g++` or the like gets it")
-        self.folder.mkdir(parents=True, exist_ok=True)
         headers, toolchain = json_headers(), self._toolchain()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _alone_in(self.folder):
+            return self._build(source, headers, toolchain)
+
+    def _build(self, source: NcnnSource, headers: Path, toolchain: dict[str, str]) -> Path:
         ncnn = self._install("ncnn", source.folder, {
             **NCNN_OPTIONS, "NCNN_VERSION": source.release, **toolchain, **dict(self.ncnn_options)})
         runner = self._install("runner", SOURCES, {
@@ -82,6 +87,19 @@ class NativeBuild:
         ending = run_logged(["cmake", *arguments], log, LIMIT_S)
         if ending:
             raise ToolError(f"cmake of {name} {ending}{_first_complaint(log)}; all of it stands in {log}")
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Waits until no other process builds in the folder: two would write the same files at the same time."""
+    try:
+        import fcntl
+    except ImportError:   # Windows has no such locks
+        yield
+        return
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)   # goes with the process, however that ends
+        yield
 
 
 def json_headers() -> Path:

@@ -12,6 +12,8 @@ static double read_ms(clockid_t clock) {
 
 double wall_ms() { return read_ms(CLOCK_MONOTONIC); }
 
+double thread_cpu_ms() { return read_ms(CLOCK_THREAD_CPUTIME_ID); }
+
 double cpu_ms() { return read_ms(CLOCK_PROCESS_CPUTIME_ID); }
 
 Samples time_runs(const std::function<void()> &run, int repeats) {

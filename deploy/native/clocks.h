@@ -14,6 +14,7 @@ struct Samples {
 
 double wall_ms(); // since some fixed moment, without leaps
 double cpu_ms();  // of this process, all threads
+double thread_cpu_ms();
 
 // Wall and CPU time of each of `repeats` runs.
 Samples time_runs(const std::function<void()> &run, int repeats);

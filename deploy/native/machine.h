@@ -8,9 +8,6 @@ namespace msnoah {
 // The fields of msnoah's Device: chip, architecture, system, cores, governor, clock, load, memory, temperature.
 nlohmann::json describe_machine();
 
-// What changes during a measurement: temperature_c, frequency_mhz, energy_j (a counter).
-nlohmann::json read_telemetry();
-
 // {"mb": peak resident set of this process so far, in MiB}
 nlohmann::json read_peak_memory();
 

@@ -5,7 +5,14 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 namespace msnoah {
+
+// null of nothing.
+template <typename T> nlohmann::json or_null(const std::optional<T> &value) {
+    return value ? nlohmann::json(*value) : nlohmann::json();
+}
 
 // A file's text without the white space around it.
 std::optional<std::string> read_text(const std::string &path);

@@ -7,8 +7,12 @@
 #include "arguments.h"
 #include "backends.h"
 #include "clocks.h"
+#include "energy.h"
 #include "machine.h"
 #include "raw_arrays.h"
+#include "readings.h"
+#include "reference_work.h"
+#include "telemetry.h"
 
 namespace msnoah {
 
@@ -52,6 +56,7 @@ Runner::Method Runner::find_method(const std::string &name) {
         {"measure", &Runner::measure},     {"outputs", &Runner::outputs},
         {"operators", &Runner::operators}, {"peak_memory", &Runner::peak_memory},
         {"device", &Runner::device},       {"telemetry", &Runner::telemetry},
+        {"energy", &Runner::energy},
     };
     const auto found = METHODS.find(name);
     if (found != METHODS.end())
@@ -89,9 +94,11 @@ Json Runner::feed(const Json &request) {
 
 Json Runner::measure(const Json &request) {
     const int repeats = whole_argument(request, "repeats", 0, MOST_RUNS);
+    const double before = time_reference();
     run(); // unrecorded: whoever ran before has emptied the caches
     const Samples samples = time_runs([this] { run(); }, repeats);
-    return {{"wall_ms", samples.wall_ms}, {"cpu_ms", samples.cpu_ms}};
+    const Json reference = {before, time_reference()};
+    return {{"wall_ms", samples.wall_ms}, {"cpu_ms", samples.cpu_ms}, {"reference_ms", reference}};
 }
 
 Json Runner::outputs(const Json &request) {
@@ -111,6 +118,12 @@ Json Runner::peak_memory(const Json &) { return read_peak_memory(); }
 Json Runner::device(const Json &) { return describe_machine(); }
 
 Json Runner::telemetry(const Json &) { return read_telemetry(); }
+
+Json Runner::energy(const Json &request) {
+    const int runs = whole_argument(request, "runs", 0, MOST_RUNS);
+    run(); // what is missing is told on a board without a sensor, too
+    return {{"joules", or_null(measure_energy([this] { run(); }, runs))}};
+}
 
 std::vector<Array> Runner::run() {
     if (feeds.size() != loaded().inputs().size())

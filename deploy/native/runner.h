@@ -29,6 +29,7 @@ class Runner {
     Json peak_memory(const Json &request);
     Json device(const Json &request);
     Json telemetry(const Json &request);
+    Json energy(const Json &request);
 
     std::vector<Array> run();
     Session &loaded();

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from msnoah.commands.artifacts import declare_export, export
+from msnoah.commands.build_runner import build_runner, declare_build_runner
 from msnoah.commands.check import check, declare_check
 from msnoah.commands.compare import compare, declare_compare
 from msnoah.commands.conversion import convert, declare_convert, declare_verify, verify
@@ -102,4 +103,5 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "demo": (demo, declare_demo),
     "models": (models, declare_models),
     "runtimes": (runtimes, declare_runtimes),
+    "build-runner": (build_runner, declare_build_runner),
 }

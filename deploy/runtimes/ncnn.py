@@ -1,6 +1,6 @@
 """ncnn on the CPU: float32 in memory and in arithmetic, in as many threads as are asked for, at a fixed batch."""
 
-import re
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,8 @@ PNNX = Requirement(
     "pnnx", None, "pip install --no-deps pnnx",
     "it converts for ncnn; with its dependencies it would bring torch, which only its Python interface needs")
 PARAM_FILE, WEIGHTS_FILE = "model.ncnn.param", "model.ncnn.bin"
-EXAMPLE_FILE = "model_ncnn.py"  # pnnx's example, which alone tells where it has put the batch
+AXES_FILE = "batch_axes.json"  # {"inputs": [axis of the batch or null, ...], "outputs": [...]}
+NO_BATCH = 233  # ncnn's word for it
 HALF_PRECISION = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
 
 
@@ -41,7 +42,7 @@ class NcnnRuntime:
 
     def convert(self, artifact: Artifact, batch: int) -> Artifact:
         """The artifact as .param and .bin; ProfileError says what became of a converter that failed."""
-        module, files = "msnoah.deploy.runtimes.ncnn_conversion", (PARAM_FILE, WEIGHTS_FILE, EXAMPLE_FILE)
+        module, files = "msnoah.deploy.runtimes.ncnn_conversion", (PARAM_FILE, WEIGHTS_FILE, AXES_FILE)
         return Converter(self.name, module, PNNX.installed_version(), files).convert(artifact, batch)
 
     def load(self, artifact: Artifact, threads: int) -> "NcnnSession":
@@ -54,8 +55,7 @@ class NcnnSession:
 
     def __init__(self, folder: Path, threads: int):
         self.ncnn, self.inputs = NCNN.load(), read_interface(folder).inputs
-        example = (folder / EXAMPLE_FILE).read_text(encoding="utf-8")
-        self.input_axes, self.output_axes = _batch_axes("in", example), _batch_axes("out", example)
+        self.input_axes, self.output_axes = _read_axes(folder / AXES_FILE)
         _check_layers(self.ncnn, folder / PARAM_FILE)
         self.net = self.ncnn.Net()
         self.net.opt.num_threads = threads
@@ -83,10 +83,11 @@ class NcnnSession:
         return []
 
 
-def _batch_axes(kind: str, example: str) -> list[int]:
-    """The batch_index of all inputs or outputs in pnnx's example, by number; 233 is ncnn's word for none."""
-    found = re.findall(rf"\b{kind}(\d+)\.numpy\((?:\), )?batch_index=(\d+)\)", example)
-    return [int(axis) for _, axis in sorted(found, key=lambda pair: int(pair[0]))]
+def _read_axes(path: Path) -> tuple[list[int], list[int]]:
+    """The batch_index of each input and each output."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    inputs, outputs = ([NO_BATCH if axis is None else axis for axis in record[side]] for side in ("inputs", "outputs"))
+    return inputs, outputs
 
 
 def _check_layers(ncnn, path: Path) -> None:

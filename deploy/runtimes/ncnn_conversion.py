@@ -1,10 +1,13 @@
 """`python -m msnoah.deploy.runtimes.ncnn_conversion model.onnx folder batch`: ONNX -> ncnn by pnnx's program.
 
-pnnx's package is not imported, since that imports torch. This process becomes the program, whose crash is then its own.
+pnnx's package is not imported, since that imports torch. This process ends as its program does, be it by a signal.
 """
 
 import importlib.util
+import json
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +15,9 @@ import onnx
 
 from msnoah.deploy.artifact import TensorSpec
 from msnoah.deploy.runtimes.fixed_graph import average_for_sums, read_at_batch, slice_single_rows, write_interface
+from msnoah.deploy.runtimes.ncnn import AXES_FILE, NO_BATCH
 
+EXAMPLE_FILE = "model_ncnn.py"  # pnnx's example, which alone tells where it has put the batch
 SUFFIXES = {"float32": "f32", "float16": "f16", "int32": "i32", "int64": "i64", "uint8": "u8", "int8": "i8"}
 
 
@@ -21,7 +26,7 @@ ABSENT = {"TopK", "GatherND", "GatherElements", "ScatterElements", "ScatterND"}
 
 
 def main(source: str, folder: str, batch: str) -> None:
-    """Leaves model.ncnn.param, model.ncnn.bin, model_ncnn.py and the interface in a folder, among other files."""
+    """Leaves model.ncnn.param, model.ncnn.bin, batch_axes.json and the interface in a folder, among other files."""
     graph, target = read_at_batch(Path(source), int(batch)), Path(folder)
     absent = sorted({operator.op_type for operator in graph.operators} & ABSENT)
     if absent:
@@ -30,10 +35,32 @@ def main(source: str, folder: str, batch: str) -> None:
     average_for_sums(graph)
     interface = write_interface(graph, target)
     onnx.save(graph.to_model(keep=False), target / "model.onnx")
-    program = str(pnnx_program())
     shapes = ",".join(map(_written, interface.inputs))
-    os.chdir(target)
-    os.execv(program, [program, "model.onnx", f"inputshape={shapes}", "fp16=0"])
+    command = [str(pnnx_program()), "model.onnx", f"inputshape={shapes}", "fp16=0"]
+    _end_as(subprocess.run(command, cwd=target, stdin=subprocess.DEVNULL).returncode)
+    write_batch_axes(target)
+
+
+def write_batch_axes(folder: Path) -> None:
+    """Writes the places of the batch into AXES_FILE, so that no session has to read pnnx's example."""
+    example = (folder / EXAMPLE_FILE).read_text(encoding="utf-8")
+    axes = {"inputs": _batch_axes("in", example), "outputs": _batch_axes("out", example)}
+    (folder / AXES_FILE).write_text(json.dumps(axes), encoding="utf-8")
+
+
+def _batch_axes(kind: str, example: str) -> list[int | None]:
+    """The batch_index of all inputs or outputs in pnnx's example, by number; None where there is no batch."""
+    found = re.findall(rf"\b{kind}(\d+)\.numpy\((?:\), )?batch_index=(\d+)\)", example)
+    ordered = sorted(found, key=lambda pair: int(pair[0]))
+    return [None if int(axis) == NO_BATCH else int(axis) for _, axis in ordered]
+
+
+def _end_as(code: int) -> None:
+    """Ends this process by a failed program's exit code or signal; goes on after a good one."""
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    if code:
+        sys.exit(code)
 
 
 def pnnx_program() -> Path | None:

@@ -55,6 +55,10 @@ class _Graph:
         values = [tensor.name for tensor in self.operators[number].inputs]
         return [self.writers[value] for value in values if value in self.writers]
 
+    def users(self, number: int) -> list[int]:
+        """The operators that read one's outputs."""
+        return [reader for tensor in self.operators[number].outputs for reader in self.readers.get(tensor.name, [])]
+
 
 def _share_out(rows: Sequence[OperatorTime], graph: _Graph) -> list[set[int]]:
     """The operators that each row computes; none is in two."""
@@ -80,11 +84,12 @@ def _share_out(rows: Sequence[OperatorTime], graph: _Graph) -> list[set[int]]:
 
 
 def _take_leading(operator: int, owner: int, owners: dict[int, int], graph: _Graph) -> None:
-    """Gives a row what leads to its operator up to what other rows have; above products only what moves numbers."""
+    """Gives a row what leads to its operator alone and is in no other row; above products only what moves numbers."""
     waiting = [operator]
     while waiting:
         current = waiting.pop()
-        free = [source for source in graph.sources(current) if source not in owners]
+        free = [source for source in graph.sources(current) if source not in owners
+                and all(owners.get(reader) == owner for reader in graph.users(source))]
         if graph.operators[current].macs:
             free = [source for source in free if graph.operators[source].op_type in MOVES]
         owners.update(dict.fromkeys(free, owner))
@@ -106,7 +111,8 @@ def _describe(row: OperatorTime, share: list[int], graph: _Graph) -> OperatorTim
 
 def _named_module(row: OperatorTime) -> str | None:
     """What the names of a node that the graph does not have say themselves, as of sizes that were folded away."""
-    return next((module for module in map(module_name, (*row.sources, row.node)) if module), None)
+    named = ((name, module_name(name)) for name in (*row.sources, row.node))
+    return next((module for name, module in named if module and module != name), None)
 
 
 def count_traffic(operators: Sequence[OperatorFacts], readers: dict[str, list[int]] | None = None) -> int | None:

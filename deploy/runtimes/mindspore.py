@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
-from msnoah.deploy.runtimes.base import NodeKey, NodeTimes, OperatorTime, median_times
+from msnoah.deploy.runtimes.base import NodeKey, NodeTimes, OperatorTime, Origin, median_times
 from msnoah.deploy.runtimes.requirement import Requirement
 
 CAN_PIN = hasattr(os, "sched_setaffinity")
@@ -68,7 +68,7 @@ class MindSporeSession:
     def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
         """Median kernel time of each node over `runs` runs after one that is left out, from MindSpore's profiler.
 
-        Nodes of a MindIR that was loaded have names of their own (`Default/MatMul-op3`), so none has a module.
+        Nodes of a MindIR that was loaded are named by primitive and number (`Default/MatMul-op3`).
         """
         mindspore = MINDSPORE.load()
         with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +78,7 @@ class MindSporeSession:
             profiler.analyse()
             tables = sorted(Path(folder).glob("**/cpu_op_execute_timestamp_*.txt"))
             durations = read_node_times(line for table in tables for line in table.read_text("utf-8").splitlines())
-        return median_times(durations, runs + 1)
+        return median_times(durations, runs + 1, {key: trace_origin(key.node) for key in durations})
 
 
 def read_node_times(lines: Iterable[str]) -> NodeTimes:
@@ -92,6 +92,16 @@ def read_node_times(lines: Iterable[str]) -> NodeTimes:
         started[key] = min(float(record[0]) for record in records)
         durations[key] = [float(record[1]) for record in records]
     return {key: durations[key] for key in sorted(durations, key=started.__getitem__)}
+
+
+def trace_origin(name: str) -> Origin:
+    """The node of the file that one of the compiled graph stands for, as msnoah.deploy.mindir_facts names it.
+
+    What a primitive was expanded to has the primitive's name before its own: `Expand/_SumExt/ReduceSum-op3`.
+    """
+    *scope, node = name.split("/")
+    primitive = scope[-1].removeprefix("_") if scope[:1] == ["Expand"] else node.rpartition("-op")[0]
+    return Origin((f"{primitive}-op{node.rpartition('-op')[2]}",))
 
 
 def _with_batch(spec: TensorSpec, batch: int | None) -> TensorSpec:

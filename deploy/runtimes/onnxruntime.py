@@ -117,10 +117,8 @@ def trace_origins(optimised: Sequence[WiredNode], original: Sequence[WiredNode])
     for node in optimised:
         written = [plain.get(value, value) for value in node.outputs]
         names = tuple(name for name in (*written, ADDED.sub("", node.name)) if name in kept)
-        if node.kind in LAYOUT_KINDS or not names:
-            origins[node.name] = Origin(_list_read(node, kept, writers), auxiliary=True)
-        else:
-            origins[node.name] = Origin(tuple(dict.fromkeys(names)))
+        sources = tuple(dict.fromkeys(names)) or _list_read(node, kept, writers)
+        origins[node.name] = Origin(sources, auxiliary=not names or node.kind in LAYOUT_KINDS)
     return origins
 
 

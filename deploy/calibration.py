@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+import msnoah
 from msnoah.deploy.runtimes.onnxruntime import open_product
 
 ROUNDS = 5
@@ -26,6 +27,7 @@ KERNEL_S = 0.04  # CPU time of one kernel in one round
 PRODUCT_SIZES = (256, 1024)  # rows and columns of the float32 matrices
 CACHED_BYTES = (2**18, 2**21, 2**24)  # working sets that a cache may hold; the last one measured is larger than all
 MEMORY_BYTES = 2**27  # of the largest working set where the caches' sizes are not told
+PACKAGE_ROOT = str(Path(msnoah.__file__).resolve().parents[1])
 MEMORY_LIMITS = (2**26, 2**28)
 SINGLE_THREADED = {name: "1" for name in (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")}
@@ -118,10 +120,11 @@ class _Helper:
     """A process that runs kernels; asked first and answered later, so that several run at once."""
 
     def __init__(self, size_bytes: int):
-        environment = {**os.environ, **SINGLE_THREADED, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        paths = os.pathsep.join(filter(None, [PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, **SINGLE_THREADED, "PYTHONPATH": paths}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", __spec__.name, str(size_bytes)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
-            text=True, encoding="utf-8")
+            [sys.executable, "-m", __spec__.name, str(size_bytes)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env=environment, text=True, encoding="utf-8")
 
     def __enter__(self) -> "_Helper":
         return self

@@ -15,6 +15,7 @@ from msnoah.deploy.operator_sums import (
 from msnoah.deploy.profile import Profile
 
 MOST_ROWS = 12
+DISTURBED = 1.15  # of a run's CPU time; a profiler's own work is a few percent
 TITLES = ("", "nodes", "ms", "share", "MMAC", "MB", "GFLOP/s", "GB/s", "of the roof", "bound by")
 
 
@@ -29,7 +30,21 @@ def operator_tables(profile: Profile) -> str:
         tables += [(f"by module, {depth} deep", sum_by_module(rows, depth)), ("by place in blocks", sum_by_role(rows))]
     lines = [f"{head}{format_ms(sum(row.ms for row in rows))} ms in {sum(row.count for row in rows)} nodes; "
              f"{mapped:.1%} of it in nodes whose module is known", *_describe_roof(profile)]
+    disturbed = describe_disturbance(profile)
+    lines += [f"warning: {disturbed}"] if disturbed else []
     return "\n".join([*lines, *(_table(title, sums, profile) for title, sums in tables)])
+
+
+def describe_disturbance(profile: Profile) -> str:
+    """What speaks against these times, "" if nothing does: profilers take wall time, and operators have no CPU time.
+
+    One thread's operators cannot take longer than the CPU time of a run, unless something else had the core.
+    """
+    total, cpu_ms = sum(row.ms for row in profile.operators), profile.percentile(50, "cpu")
+    if profile.threads > 1 or not cpu_ms or total <= DISTURBED * cpu_ms:
+        return ""
+    return (f"operators add up to {format_ms(total)} ms, a run takes {format_ms(cpu_ms)} ms of CPU time: "
+            "something else had the core in between, and single operators may be far off")
 
 
 def _describe_roof(profile: Profile) -> list[str]:

@@ -13,6 +13,7 @@ from msnoah.deploy.operator_sums import (
     sum_by_module,
     sum_by_role,
 )
+from msnoah.deploy.operator_table import describe_disturbance
 from msnoah.deploy.profile import Profile
 from msnoah.deploy.report.roofline_chart import Point, roofline_chart
 
@@ -36,13 +37,15 @@ def _describe(profile: Profile) -> Record:
     peaks, total = profile.peaks, format_ms(sum(row.ms for row in rows))
     return {"label": profile.label, "tables": [{"title": title, "rows": table} for title, table in tables],
             "total": total, "mapped": mapped, "peaks": peaks, "chart": _chart(profile),
-            "roof": _word_roof(roof_of(rows, profile))}
+            "roof": _word_roof(roof_of(rows, profile)), "disturbed": describe_disturbance(profile)}
 
 
 def _table(sums: Sequence[OperatorSum], most: int, profile: Profile) -> list[Record]:
     shown, rest = sums[:most], sums[most:]
     rows = [_row(one.name, [one], profile) for one in shown]
-    return [*rows, _row(f"{len(rest)} others", rest, profile)] if rest else rows
+    rows += [_row(f"{len(rest)} other{'s' if len(rest) > 1 else ''}", rest, profile)] if rest else []
+    longest = max(row["share"] for row in rows) or 1.0
+    return [{**row, "length": row["share"] / longest} for row in rows]
 
 
 def _row(name: str, sums: Sequence[OperatorSum], profile: Profile) -> Record:

@@ -22,7 +22,7 @@ from msnoah.deploy.report.charts import (
 from msnoah.deploy.report.scatter import SHAPES
 
 SMALLEST, LARGEST = 0.45, 1.5  # size of a mark, by its share of the time
-DECADE = 10.0
+ROOM = 1.8  # factor beyond the outermost values
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def roofline_chart(groups: Mapping[str, Sequence[Point]], peaks: Peaks) -> Marku
         return Markup("")
     memory, cache = peaks.bandwidths[-1].gb_s, max(one.gb_s for one in peaks.bandwidths)
     ridges = (peaks.gflop_s / memory, peaks.gflop_s / cache)
-    x_axis = _decades([*(point.flop_per_byte for point in points), *ridges])
-    y_axis = _decades([*(point.gflop_s for point in points), peaks.gflop_s])
+    x_axis = _axis([*(point.flop_per_byte for point in points), *ridges])
+    y_axis = _axis([*(point.gflop_s for point in points), peaks.gflop_s])
     largest = max(point.share for point in points) or 1.0
     body = _roof(cache, peaks, x_axis, y_axis, "6 4") + _roof(memory, peaks, x_axis, y_axis, "")
     body += "".join(_mark(point, x_axis, y_axis, number, largest)
@@ -56,7 +56,7 @@ def roofline_chart(groups: Mapping[str, Sequence[Point]], peaks: Peaks) -> Marku
     middle = (LEFT + WIDTH - RIGHT) / 2
     title = (f'<text class="axis" x="{middle:.1f}" y="{HEIGHT - 4}" text-anchor="middle">'
              "operations a byte (GFLOP/s upwards)</text>")
-    grid = horizontal_grid(_whole_decades(y_axis)) + vertical_grid(_whole_decades(x_axis))
+    grid = horizontal_grid(y_axis) + vertical_grid(x_axis)
     label = escape(f"Roofline: {', '.join(groups)}")
     keys = "".join(_key(name, number) for number, name in enumerate(groups)) + _roof_keys(memory, cache)
     return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{grid}{title}{body}</svg>'
@@ -65,20 +65,17 @@ def roofline_chart(groups: Mapping[str, Sequence[Point]], peaks: Peaks) -> Marku
 
 @dataclass(frozen=True)
 class _DecadeAxis(Axis):
-    """A logarithmic axis whose ticks are powers of ten alone."""
+    """A logarithmic axis with ticks at powers of ten alone, where there are two of them."""
 
     def ticks(self) -> list[float]:
-        return [value for value in super().ticks() if math.isclose(math.log10(value) % 1, 0, abs_tol=1e-9)]
+        ticks = super().ticks()
+        decades = [value for value in ticks if math.isclose(math.log10(value), round(math.log10(value)))]
+        return decades if len(decades) > 1 else ticks
 
 
-def _decades(values: Sequence[float]) -> Axis:
-    """From the power of ten below the least value to that above the largest."""
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values) * 1.05))
-    return Axis(DECADE**low, DECADE ** max(high, low + 1), log=True)
-
-
-def _whole_decades(axis: Axis) -> Axis:
-    return _DecadeAxis(axis.low, axis.high, log=True)
+def _axis(values: Sequence[float]) -> Axis:
+    """Over the values, with room at both ends."""
+    return _DecadeAxis(min(values) / ROOM, max(values) * ROOM, log=True)
 
 
 def _roof(gb_s: float, peaks: Peaks, x_axis: Axis, y_axis: Axis, dash: str) -> str:
@@ -94,12 +91,12 @@ def _roof(gb_s: float, peaks: Peaks, x_axis: Axis, y_axis: Axis, dash: str) -> s
 def _mark(point: Point, x_axis: Axis, y_axis: Axis, number: int, largest: float) -> str:
     size = SMALLEST + (LARGEST - SMALLEST) * math.sqrt(point.share / largest)
     place = f"translate({_x(point.flop_per_byte, x_axis):.1f} {_y(point.gflop_s, y_axis):.1f}) scale({size:.2f})"
-    return (f'<g transform="{place}"><path d="{SHAPES[number % len(SHAPES)]}" class="dot s{number % 6}" stroke="none" '
+    return (f'<g transform="{place}"><path d="{SHAPES[number % len(SHAPES)]}" class="dot s{number % 6}" style="stroke:none" '
             f'fill-opacity="0.75"><title>{escape(point.words)}</title></path></g>')
 
 
 def _key(name: str, number: int) -> str:
-    symbol = f'<path d="{SHAPES[number % len(SHAPES)]}" class="dot s{number % 6}" stroke="none"/>'
+    symbol = f'<path d="{SHAPES[number % len(SHAPES)]}" class="dot s{number % 6}" style="stroke:none"/>'
     return f'<li><svg viewBox="-13 -6 26 12" aria-hidden="true">{symbol}</svg>{escape(name)}</li>'
 
 

@@ -1,7 +1,7 @@
 """Peaks of the machine that a worker runs on, measured: products a second, and bytes a second by size of working set.
 
-One process a core, each with one thread, works at the same time as the others; kernels take turns, in rounds. Traffic is
-numpy's; products are numpy's and, where it is installed, ONNX Runtime's, and the faster ones count.
+One process a core, each with one thread, works at the same time as the others; kernels take turns, in rounds. Traffic
+is numpy's; products are numpy's and, where it is installed, ONNX Runtime's, and the faster ones count.
 Rates are those of CPU time, so that another program that takes the cores for a while does not lower them.
 """
 
@@ -29,6 +29,7 @@ CACHED_BYTES = (2**18, 2**21, 2**24)  # working sets that a cache may hold; the 
 MEMORY_BYTES = 2**27  # of the largest working set where the caches' sizes are not told
 PACKAGE_ROOT = str(Path(msnoah.__file__).resolve().parents[1])
 MEMORY_LIMITS = (2**26, 2**28)
+Kernel = tuple[str, int]  # a method of Kernels, and its size
 SINGLE_THREADED = {name: "1" for name in (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")}
 
@@ -95,7 +96,7 @@ def _run_together(helpers: Sequence["_Helper"], kind: str, size: int, seconds: f
     return sum(helper.answer() for helper in helpers)
 
 
-def _summarise(turns: Sequence[dict[tuple[str, int], float]], kernels: Sequence[tuple[str, int]]) -> tuple[float, float]:
+def _summarise(turns: Sequence[dict[Kernel, float]], kernels: Sequence[Kernel]) -> tuple[float, float]:
     """Of the kernel with the largest median: the median in 1e9 a second, and the spread."""
     rates = max(([turn[kernel] for turn in turns] for kernel in kernels), key=statistics.median)
     median = statistics.median(rates)

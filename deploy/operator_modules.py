@@ -9,7 +9,7 @@ and then as far as their own names agree with where they are.
 import itertools
 from collections.abc import Iterable, Sequence
 
-from msnoah.deploy.npu.facts import OperatorFacts, module_name
+from msnoah.deploy.npu.facts import OperatorFacts
 
 LEAVES = ("weight", "bias", "gamma", "beta", "moving_mean", "moving_variance", "running_mean", "running_var")
 """Last parts of parameters' names; what follows them the exporter has added."""

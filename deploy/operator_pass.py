@@ -80,7 +80,8 @@ def _read_mindir(path: Path, _batch_size: int) -> GraphFacts:
 def with_counted_names(rows: Sequence[OperatorTime], graph: GraphFacts) -> list[OperatorTime]:
     """The rows without the sources of kinds that a MindIR has another number of than the runtime ran.
 
-    There nodes have numbers for names, which say something only if none was added or left out. Other graphs' names stand.
+    There nodes have numbers for names, which say something only if none was added or left out. Other graphs' names
+    stand.
     """
     if graph.opset:
         return list(rows)

@@ -68,7 +68,8 @@ def _table(title: str, sums: Sequence[OperatorSum], profile: Profile) -> str:
 
 def _cells(one: OperatorSum, placement: Placement | None) -> tuple[str, ...]:
     known = (one.name, str(one.count), format_ms(one.ms), f"{one.share:.1%}")
-    work = (f"{one.macs / 1e6:.1f}", f"{one.bytes / 1e6:.2f}") if any(r.macs is not None for r in one.rows) else ("", "")
+    counted = any(row.macs is not None for row in one.rows)
+    work = (f"{one.macs / 1e6:.1f}", f"{one.bytes / 1e6:.2f}") if counted else ("", "")
     if placement is None or placement.share_of_roof is None:
         return (*known, *work, "", "", "", "")
     return (*known, *work, f"{placement.attained_gflop_s:.1f}", f"{placement.attained_gb_s:.1f}",

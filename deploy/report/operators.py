@@ -61,7 +61,7 @@ def _word_roof(placement: Placement | None) -> str:
 
 
 def _chart(profile: Profile):
-    """Nodes with products: what they attain over how much they compute a byte; a colour for each of the dearest kinds."""
+    """Nodes with products: what they attain over how much they compute a byte; a colour for each dear kind."""
     if profile.peaks is None or roof_of(profile.operators, profile) is None:
         return ""
     kinds = [one.name for one in sum_by_kind([row for row in profile.operators if row.macs])]

@@ -91,13 +91,16 @@ def _roof(gb_s: float, peaks: Peaks, x_axis: Axis, y_axis: Axis, dash: str) -> s
 def _mark(point: Point, x_axis: Axis, y_axis: Axis, number: int, largest: float) -> str:
     size = SMALLEST + (LARGEST - SMALLEST) * math.sqrt(point.share / largest)
     place = f"translate({_x(point.flop_per_byte, x_axis):.1f} {_y(point.gflop_s, y_axis):.1f}) scale({size:.2f})"
-    return (f'<g transform="{place}"><path d="{SHAPES[number % len(SHAPES)]}" class="dot s{number % 6}" style="stroke:none" '
-            f'fill-opacity="0.75"><title>{escape(point.words)}</title></path></g>')
+    words = f"<title>{escape(point.words)}</title>"
+    return f'<g transform="{place}" fill-opacity="0.75">{words}{_symbol(number)}</g>'
+
+
+def _symbol(number: int) -> str:
+    return f'<path d="{SHAPES[number % len(SHAPES)]}" class="dot s{number % 6}" style="stroke:none"/>'
 
 
 def _key(name: str, number: int) -> str:
-    symbol = f'<path d="{SHAPES[number % len(SHAPES)]}" class="dot s{number % 6}" style="stroke:none"/>'
-    return f'<li><svg viewBox="-13 -6 26 12" aria-hidden="true">{symbol}</svg>{escape(name)}</li>'
+    return f'<li><svg viewBox="-13 -6 26 12" aria-hidden="true">{_symbol(number)}</svg>{escape(name)}</li>'
 
 
 def _roof_keys(memory: float, cache: float) -> str:

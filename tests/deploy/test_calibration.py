@@ -33,7 +33,7 @@ def test_rates_of_processes_add_up_and_the_faster_kernel_counts(monkeypatch):
     monkeypatch.setattr(calibration, "_available_cores", lambda: 2)
     monkeypatch.setattr(calibration, "memory_working_set", lambda: 2**27)
     four = measure_peaks(4, rounds=3)
-    assert (four.threads, four.cores, four.gflop_s, four.gflop_s_spread) == (4, 2, 6.0, 0.0)   # two cores: not four times
+    assert (four.threads, four.cores, four.gflop_s, four.gflop_s_spread) == (4, 2, 6.0, 0.0)   # of two cores
     assert [one.gb_s for one in four.bandwidths] == [4.0] * 4
     turns = iter([1.0] * 12 + [0.5] * 12 + [1.5] * 12)   # a round of twelve kernels, in each of the one process
     one = measure_peaks(1, rounds=3)

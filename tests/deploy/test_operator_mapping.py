@@ -58,7 +58,7 @@ PLACES = {
     "weightless_child": (  # a numbered part without weights between two that have some
         ([["seq.0.weight"], [], ["seq.2.weight"]], ["seq.0.Conv", "seq.1.Relu", "seq.2.Conv"]), "seq.1"),
     "deeper_than_named": (  # both neighbours are in a block that the name does not mention
-        ([["net.b.0.x.weight"], [], ["net.b.0.y.weight"]], ["net.b.0.x.Conv", "net.Relu_1", "net.b.0.y.Conv"]), "net.b.0"),
+        ([["n.b.0.x.weight"], [], ["n.b.0.y.weight"]], ["n.b.0.x.Conv", "n.Relu_1", "n.b.0.y.Conv"]), "n.b.0"),
     "named_elsewhere": (  # common subexpressions have the scope of the first one
         ([["b.1.q.weight"], [], ["b.1.k.weight"]], ["b.1.q.MatMul", "patch.Transpose_4", "b.1.k.MatMul"]), "b.1"),
     "between_blocks": (  # an operator of the network itself
@@ -150,7 +150,8 @@ def test_a_product_takes_in_the_transpose_that_it_reads_through_and_views_cost_n
 
 
 def test_open_sizes_are_not_made_up():
-    unknown = OperatorFacts("Conv", "c", "", (TensorFacts("image", "float32", None, False),), (tensor("y"),), {}, 17, None)
+    image = TensorFacts("image", "float32", None, False)
+    unknown = OperatorFacts("Conv", "c", "", (image,), (tensor("y"),), {}, 17, None)
     [row] = map_to_graph([time_of("Conv", "c")], facts_of([unknown]))
     assert row.macs is None and row.bytes is None and row.module == ""
 

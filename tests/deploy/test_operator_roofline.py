@@ -74,7 +74,8 @@ def test_a_profile_of_earlier_versions_has_sums_and_no_peaks(make_profile, tmp_p
 def test_tables_say_what_is_measured_and_what_is_a_bound(make_profile):
     text = operator_tables(make_profile(operators=[PRODUCT, STREAM, REORDER, UNKNOWN], peaks=PEAKS))
     lines = text.splitlines()
-    assert lines[1] == ("onnxruntime, 1 thread, batch 1: 6.00 ms in 4 nodes; 100.0% of it in nodes whose module is known")
+    assert lines[1] == ("onnxruntime, 1 thread, batch 1: 6.00 ms in 4 nodes; "
+                        "100.0% of it in nodes whose module is known")
     assert "a bound and no measurement: 40% of the measured time" in text
     [row] = [line.split() for line in lines if line.startswith("MatMul")]
     assert row == ["MatMul", "1", "2.00", "40.0%", "50.0", "0.40", "50.0", "0.2", "50%", "compute"]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from msnoah.deploy.artifact import TensorSpec
+from msnoah.deploy.calibration import Peaks
 from msnoah.deploy.calm import Estimate, estimate
 from msnoah.deploy.device import Device
 from msnoah.deploy.measurement import Round, Samples
@@ -57,7 +58,8 @@ class Profile(BaseModel):
     peak_memory_mb: float | None  # peak resident set of the whole process, runtime included
     load_ms: float
     first_run_ms: float
-    operators: list[OperatorTime]
+    operators: list[OperatorTime]  # a row a node in running order; by kind where the runtime gives no more
+    peaks: Peaks | None = None  # of the machine at as many threads, measured in the same minutes
     parity: Parity | None
     notes: list[str]
     msnoah: str

@@ -11,6 +11,7 @@ from msnoah.deploy.artifact import EXPORTED, Artifact
 from msnoah.deploy.artifact_file import artifact_key, exported_artifact, open_artifact
 from msnoah.deploy.device import Device
 from msnoah.deploy.interleaving import Goal, interleave
+from msnoah.deploy.operator_pass import OperatorPass
 from msnoah.deploy.parity import compare_outputs
 from msnoah.deploy.profile import Profile
 from msnoah.deploy.rows import FailedRow, Profiles, Row
@@ -27,13 +28,16 @@ MOST_ROWS = 12  # measured in turns with each other; more would be too far apart
 MEMORY_SHARE = 0.5  # of the machine's memory that the rows of a group may take
 
 
-def profile_run(run: RunFolder, settings: ProfileConfig, *, sustained_s: float | None = None) -> Profiles:
+def profile_run(
+    run: RunFolder, settings: ProfileConfig, *, sustained_s: float | None = None, roofline: bool = False
+) -> Profiles:
     """Measures a run's artifacts and writes one JSON a row into its profiles folder.
 
     Args:
         run: a folder with an export.
         settings: what to measure, and how well.
         sustained_s: also run each row on and on for so many seconds.
+        roofline: also measure the peaks that operators are compared with.
 
     Raises:
         RunFolderError: nothing exported yet, or the folder cannot be written.
@@ -45,14 +49,17 @@ def profile_run(run: RunFolder, settings: ProfileConfig, *, sustained_s: float |
         (kind, precision): exported_artifact(run, kind, precision)
         for kind in kinds for precision in settings.precisions if artifact_key(kind, precision) in exported
     }
-    profiles = profile_rows(_make_rows(artifacts, settings.runtimes, settings), settings, sustained_s=sustained_s)
+    rows = _make_rows(artifacts, settings.runtimes, settings)
+    profiles = profile_rows(rows, settings, sustained_s=sustained_s, roofline=roofline)
     _make_folder(run.profiles_path)
     for profile in profiles:
         profile.save(run.profiles_path / profile.file_name)
     return profiles
 
 
-def profile_artifact(path: str | Path, settings: ProfileConfig, *, sustained_s: float | None = None) -> Profiles:
+def profile_artifact(
+    path: str | Path, settings: ProfileConfig, *, sustained_s: float | None = None, roofline: bool = False
+) -> Profiles:
     """Measures an .onnx or .tflite file without a run, in the runtimes of the settings that run it; writes nothing.
 
     A file has the precision that it has: `precisions` is not looked at.
@@ -64,7 +71,7 @@ def profile_artifact(path: str | Path, settings: ProfileConfig, *, sustained_s: 
         asked = ", ".join(settings.runtimes)
         raise ProfileError(f"{path}: of {asked} none runs .{artifact.kind} files, but these do: {able}")
     rows = [Row(name, threads, artifact) for threads in settings.threads for name in runtimes]
-    return profile_rows(rows, settings, sustained_s=sustained_s)
+    return profile_rows(rows, settings, sustained_s=sustained_s, roofline=roofline)
 
 
 def _make_rows(artifacts: dict[tuple[str, str], Artifact], runtimes: list[str], settings: ProfileConfig) -> list[Row]:
@@ -93,6 +100,7 @@ def _without_artifact(kind: str, precision: str) -> str:
 
 def profile_rows(
     rows: list[Row], settings: ProfileConfig, *, operator_runs: int = OPERATOR_RUNS, sustained_s: float | None = None,
+    roofline: bool = False,
 ) -> Profiles:
     """Measures rows in turns, each in its own process, and sets what was found in them.
 
@@ -103,6 +111,7 @@ def profile_rows(
         settings: batch size, warm-up, repeats, interval and time limit; runtimes and threads are the rows' own.
         operator_runs: runs of the pass that takes times by operator; 0 for none.
         sustained_s: also run each row on and on for so many seconds.
+        roofline: also measure the peaks that operators are compared with.
 
     Returns:
         The rows that were measured, in order, as profiles, and the failures.
@@ -112,12 +121,13 @@ def profile_rows(
     """
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
     waiting, devices = [row for row in rows if row.error is None], {}
+    operators = OperatorPass(operator_runs, settings.batch_size, roofline)
     while waiting:
         with ExitStack() as stack:
             group = _load_group(waiting, devices, stack, settings.batch_size)
             _measure(group, settings)
             for row in group:
-                _finish(row, operator_runs, sustained_s)
+                _finish(row, operators, sustained_s)
     compare_outputs(rows)
     failures = [
         FailedRow(row.runtime, row.threads, settings.batch_size, row.error, row.precision, row.device_name)
@@ -166,7 +176,7 @@ def _measure(rows: list[Row], settings: ProfileConfig) -> None:
             row.samples = result
 
 
-def _finish(row: Row, operator_runs: int, sustained_s: float | None) -> None:
+def _finish(row: Row, operators: OperatorPass, sustained_s: float | None) -> None:
     """Asks for memory, outputs and the rest, in this order: the passes after need memory of their own."""
     if row.error is not None:
         return
@@ -177,7 +187,8 @@ def _finish(row: Row, operator_runs: int, sustained_s: float | None) -> None:
         row.outputs = row.worker.outputs()
         row.energy_j = _take_energy(row)
         row.sustained = _sustain(row, sustained_s) if sustained_s else None
-        row.operators = row.worker.operators(operator_runs) if operator_runs else []
+        if operators.runs:
+            operators.take(row)
     except MsnoahError as error:
         row.notes.append(f"latencies only: {error}")
 
@@ -205,7 +216,7 @@ def _to_profile(row: Row, settings: ProfileConfig, started: str) -> Profile:
         started=started, wall_ms=row.samples.wall_ms, cpu_ms=row.samples.cpu_ms, rounds=row.samples.rounds,
         interval_goal=settings.interval if settings.time_limit_s else None, load_after=row.load_after,
         telemetry_after=row.telemetry, energy_j=row.energy_j, sustained=row.sustained,
-        peak_memory_mb=row.peak_memory_mb, operators=row.operators, parity=row.parity, notes=row.notes,
+        peak_memory_mb=row.peak_memory_mb, operators=row.operators, peaks=row.peaks, parity=row.parity, notes=row.notes,
         msnoah=msnoah.__version__, commit=find_commit(), **row.loaded,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from msnoah.deploy.artifact import Artifact
+from msnoah.deploy.calibration import Peaks
 from msnoah.deploy.device import Device
 from msnoah.deploy.measurement import Samples
 from msnoah.deploy.parity import Parity
@@ -36,6 +37,7 @@ class Row:
     peak_memory_mb: float | None = None
     outputs: list[np.ndarray] = field(default_factory=list)
     operators: list = field(default_factory=list)
+    peaks: Peaks | None = None  # of its device at as many threads
     energy_j: float | None = None  # of one run
     telemetry: Telemetry | None = None  # after the last run
     sustained: Any = None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from msnoah.deploy.artifact import Artifact
+from msnoah.deploy.calibration import measure_peaks
 from msnoah.deploy.device import read_device
 from msnoah.deploy.energy import measure_energy
 from msnoah.deploy.measurement import feed_shape, time_runs
@@ -63,8 +64,12 @@ class Worker:
         return {"outputs": [{"dtype": output.dtype.name, "shape": list(output.shape)} for output in outputs]}
 
     def operators(self, runs: int) -> dict[str, Any]:
-        """Times by operator type from the runtime's own profiler."""
+        """Times of nodes, or of kinds of operators, from the runtime's own profiler."""
         return {"rows": [asdict(row) for row in self.session.operators(self.feeds, runs)]}
+
+    def peaks(self, threads: int) -> dict[str, Any]:
+        """What this machine's cores and memory can do, measured: fields of msnoah.deploy.calibration's Peaks."""
+        return asdict(measure_peaks(threads))
 
     def peak_memory(self) -> dict[str, Any]:
         """Peak resident set of this process so far, in MiB."""

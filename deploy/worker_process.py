@@ -16,6 +16,7 @@ import numpy as np
 
 import msnoah
 from msnoah.deploy.artifact import Artifact, TensorSpec
+from msnoah.deploy.calibration import Peaks
 from msnoah.deploy.device import Device
 from msnoah.deploy.measurement import Samples, make_feeds
 from msnoah.deploy.process_ending import describe_ending, last_words
@@ -97,8 +98,13 @@ class WorkerProcess:
         return read_arrays(path, [(layout["dtype"], tuple(layout["shape"])) for layout in layouts])
 
     def operators(self, runs: int) -> list[OperatorTime]:
-        """Times by operator type."""
-        return [OperatorTime(**row) for row in self.ask("operators", runs=runs)["rows"]]
+        """Times of nodes in running order, or of kinds of operators."""
+        rows = self.ask("operators", runs=runs)["rows"]
+        return [OperatorTime(**{**row, "sources": tuple(row.get("sources", ()))}) for row in rows]
+
+    def peaks(self, threads: int) -> Peaks:
+        """Measures what the cores and memory of the process's machine can do, in a few seconds."""
+        return Peaks.from_record(self.ask("peaks", threads=threads))
 
     def device(self) -> Device:
         """What the machine of the process says of itself."""

@@ -11,13 +11,13 @@ from msnoah.deploy.report.accuracy import accuracy_tile, gather_accuracy
 from msnoah.deploy.report.charts import Series, distribution_chart, line_chart
 from msnoah.deploy.report.degrees import gather_degrees
 from msnoah.deploy.report.formats import count, duration, number, unit
+from msnoah.deploy.report.operators import gather_operators
 from msnoah.deploy.report.segmentation import gather_segmentation, segmentation_tile
 from msnoah.deploy.report.tuning import gather_tuning
 from msnoah.errors import ProfileError
 from msnoah.run_folder import RunFolder
 
 Record = dict[str, Any]
-MOST_OPERATORS = 10
 RATES = {  # history key: what the report calls it
     "images_per_s": "samples per second", "steps_per_cpu_s": "steps per CPU second",
     "decode_clips_per_s": "clips decoded per second of a thread",
@@ -157,19 +157,10 @@ def _latency(profiles: list[Profile], export: Record) -> Record:
         "charts": charts,
         "stale": stale,
         "warnings": [f"{profile.label}: {words}" for profile in profiles for words in profile.warnings()],
-        "operators": [_operator_rows(profile) for profile in profiles if profile.operators],
+        "operators": gather_operators(profiles),
         "circumstances": _machines(profiles)
         + [{"label": profile.label, "facts": _circumstances(profile)} for profile in profiles],
     }
-
-
-def _operator_rows(profile: Profile) -> Record:
-    shown, rest = profile.operators[:MOST_OPERATORS], profile.operators[MOST_OPERATORS:]
-    rows = [{"name": row.operator, "count": row.count, "ms": format_ms(row.ms), "share": row.share} for row in shown]
-    if rest:
-        rows.append({"name": f"{len(rest)} others", "count": sum(row.count for row in rest),
-                     "ms": format_ms(sum(row.ms for row in rest)), "share": sum(row.share for row in rest)})
-    return {"label": profile.label, "rows": rows, "total": format_ms(sum(row.ms for row in profile.operators))}
 
 
 def _machines(profiles: list[Profile]) -> list[Record]:

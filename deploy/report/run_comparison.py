@@ -7,6 +7,7 @@ from typing import Any
 
 import msnoah
 from msnoah.deploy.latency_table import COLUMNS, format_ms, table_cells
+from msnoah.deploy.operator_sums import sum_by_kind
 from msnoah.deploy.profile import Profile
 from msnoah.deploy.report.charts import Mark
 from msnoah.deploy.report.entries import Entry
@@ -83,7 +84,7 @@ def _operator_stacks(entries: Sequence[Entry]) -> Record:
 
 
 def _kind_times(profile: Profile) -> dict[str, float]:
-    return {row.operator: row.ms for row in profile.operators}
+    return {kind.name: kind.ms for kind in sum_by_kind(profile.operators)}
 
 
 def _parts(times: dict[str, float], named: Sequence[str], longest: float) -> list[Record]:

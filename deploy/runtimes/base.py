@@ -1,9 +1,9 @@
-"""What measuring needs of an inference runtime: two small protocols."""
+"""What measuring needs of an inference runtime: two small protocols, and times by operator in one form for all."""
 
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,12 +13,31 @@ from msnoah.deploy.runtimes.requirement import Requirement
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """All operators of one type in a graph: how many, milliseconds a run, share of the time of all operators (0-1)."""
+    """A node as a runtime runs it; where a runtime tells no more, all nodes of one kind together.
+
+    Attributes:
+        operator: its kind, in the runtime's words.
+        count: nodes in this row: 1, or all of the kind.
+        ms: median milliseconds a run.
+        share: of the time of all operators (0-1).
+        node: its name in the runtime; "" of a sum.
+        sources: nodes or values of the artifact that it stands for, as far as the runtime tells.
+        auxiliary: a copy or change of layout beside what it names, which the artifact does not have.
+        module: the module of the network, "" of what the network does itself; None where that is not known.
+        macs: multiply-accumulates, from the artifact's graph; None where that is not known.
+        bytes: what it reads from and leaves for others, each once, from the artifact's graph; None likewise.
+    """
 
     operator: str
     count: int
     ms: float
     share: float
+    node: str = ""
+    sources: tuple[str, ...] = ()
+    auxiliary: bool = False
+    module: str | None = None
+    macs: int | None = None
+    bytes: int | None = None
 
 
 class Session(Protocol):
@@ -30,7 +49,10 @@ class Session(Protocol):
         """Runs once: arrays in the order of `inputs` -> outputs in the artifact's order, computed when it returns."""
 
     def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
-        """Times by operator type from the runtime's own profiler, in a pass that is not part of the latency."""
+        """Times of nodes from the runtime's own profiler, in running order, from a pass that is no part of the latency.
+
+        Rows by kind where it gives no more, none where it gives nothing.
+        """
 
 
 class Runtime(Protocol):
@@ -56,21 +78,42 @@ class Runtime(Protocol):
         """Loads what `convert` gave; it will use `threads` threads."""
 
 
-NodeTimes = Mapping[tuple[str, str], list[float]]
-"""(operator, node) -> milliseconds of each run of a profiled pass."""
+class NodeKey(NamedTuple):
+    """A node in a runtime: its kind, its name, and a number that tells nodes of one name apart."""
+
+    operator: str
+    node: str
+    number: int = 0
 
 
-def median_times(durations: NodeTimes) -> list[OperatorTime]:
-    """The median of each node over the runs after the first, added up by operator."""
-    times: dict[str, tuple[int, float]] = {}
-    for (operator, _), node in durations.items():
-        count, ms = times.get(operator, (0, 0.0))
-        times[operator] = count + 1, ms + statistics.median(node[1:] or node)
-    return operator_shares(times)
+class Origin(NamedTuple):
+    """What a runtime's node stands for in the artifact; see OperatorTime."""
+
+    sources: tuple[str, ...] = ()
+    auxiliary: bool = False
 
 
-def operator_shares(times: dict[str, tuple[int, float]]) -> list[OperatorTime]:
-    """{operator: (count, ms a run)} -> rows with shares, the dearest first."""
-    total = sum(ms for _, ms in times.values()) or 1.0
-    rows = [OperatorTime(operator=name, count=count, ms=ms, share=ms / total) for name, (count, ms) in times.items()]
-    return sorted(rows, key=lambda row: row.ms, reverse=True)
+NodeTimes = Mapping[NodeKey, list[float]]
+"""Milliseconds of each time that a node ran in a profiled pass, nodes in running order."""
+
+
+def median_times(
+    durations: NodeTimes, runs: int, origins: Mapping[NodeKey, Origin] | None = None
+) -> list[OperatorTime]:
+    """A row a node: the median over `runs` runs, the first left out; what runs several times in one run is added up."""
+    medians = {key: _median_run(times, runs) for key, times in durations.items()}
+    total = sum(medians.values()) or 1.0
+    found = origins or {}
+    return [
+        OperatorTime(key.operator, 1, ms, ms / total, key.node, *found.get(key, Origin()))
+        for key, ms in medians.items()
+    ]
+
+
+def _median_run(times: list[float], runs: int) -> float:
+    """The median run; the mean where a node did not run equally often in each, as in a loop."""
+    calls, rest = divmod(len(times), runs)
+    if rest or not calls:
+        return sum(times) / runs
+    each_run = [sum(times[start:start + calls]) for start in range(0, len(times), calls)]
+    return statistics.median(each_run[1:] or each_run)

@@ -1,16 +1,15 @@
 """MindSpore on the CPU in graph mode: a MindIR loaded into a GraphCell, the way a server would run it."""
 
-import csv
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
-from msnoah.deploy.runtimes.base import OperatorTime, operator_shares
+from msnoah.deploy.runtimes.base import NodeKey, NodeTimes, OperatorTime, Origin, median_times
 from msnoah.deploy.runtimes.requirement import Requirement
 
 CAN_PIN = hasattr(os, "sched_setaffinity")
@@ -67,24 +66,43 @@ class MindSporeSession:
         return [output.asnumpy() for output in outputs]
 
     def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
-        """Mean kernel times by primitive from MindSpore's profiler."""
+        """Median kernel time of each node over `runs` runs after one that is left out, from MindSpore's profiler.
+
+        Nodes of a MindIR that was loaded are named by primitive and number (`Default/MatMul-op3`).
+        """
         mindspore = MINDSPORE.load()
         with tempfile.TemporaryDirectory() as folder:
             profiler = mindspore.Profiler(output_path=folder)
-            for _ in range(runs):
+            for _ in range(runs + 1):
                 self.run(feeds)
             profiler.analyse()
-            tables = sorted(Path(folder).glob("**/cpu_op_type_info_*.csv"))
-            rows = [row for table in tables for row in _read_rows(table)]
-        counts = {row["op_type"]: round(int(row["type_occurrences"]) / runs) for row in rows}
-        times = {row["op_type"]: float(row["total_compute_time"]) / runs for row in rows}   # ms
-        return operator_shares({kind: (count, times[kind]) for kind, count in counts.items()})
+            tables = sorted(Path(folder).glob("**/cpu_op_execute_timestamp_*.txt"))
+            durations = read_node_times(line for table in tables for line in table.read_text("utf-8").splitlines())
+        return median_times(durations, runs + 1, {key: trace_origin(key.node) for key in durations})
+
+
+def read_node_times(lines: Iterable[str]) -> NodeTimes:
+    """Milliseconds of each node, in running order, from `NAME;KIND;start,ms,process start,ms,process ...` a line."""
+    started: dict[NodeKey, float] = {}
+    durations: dict[NodeKey, list[float]] = {}
+    for line in lines:
+        name, _, calls = line.split(";", 2)
+        key = NodeKey(name.rpartition("/")[2].rpartition("-op")[0] or name, name)
+        records = [call.split(",") for call in calls.split()]
+        started[key] = min(float(record[0]) for record in records)
+        durations[key] = [float(record[1]) for record in records]
+    return {key: durations[key] for key in sorted(durations, key=started.__getitem__)}
+
+
+def trace_origin(name: str) -> Origin:
+    """The node of the file that one of the compiled graph stands for, as msnoah.deploy.mindir_facts names it.
+
+    What a primitive was expanded to has the primitive's name before its own: `Expand/_SumExt/ReduceSum-op3`.
+    """
+    *scope, node = name.split("/")
+    primitive = scope[-1].removeprefix("_") if scope[:1] == ["Expand"] else node.rpartition("-op")[0]
+    return Origin((f"{primitive}-op{node.rpartition('-op')[2]}",))
 
 
 def _with_batch(spec: TensorSpec, batch: int | None) -> TensorSpec:
     return spec if batch is None else replace(spec, shape=(batch, *spec.shape[1:]))
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
-from msnoah.deploy.runtimes.base import NodeTimes, OperatorTime, median_times
+from msnoah.deploy.runtimes.base import NodeKey, OperatorTime, Origin, median_times
+from msnoah.deploy.runtimes.onnx_wiring import WiredNode, read_wiring
 from msnoah.deploy.runtimes.requirement import Requirement
 from msnoah.errors import ProfileError
 
@@ -59,19 +61,62 @@ class OpenVinoSession:
         return [self.request.get_output_tensor(index).data.copy() for index in self.outputs]
 
     def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
-        """Median time of each node over `runs` runs after one that is left out, added up by OpenVINO's node type.
+        """Median time of each node that ran over `runs` runs after one that is left out.
 
         Nodes are those of the compiled graph: fused ones are not in it, changes of layout (Reorder) are. A node's time
         is a whole number of microseconds.
         """
-        request = _compile(*self.source, profiled=True).create_infer_request()
-        durations: NodeTimes = defaultdict(list)
+        compiled = _compile(*self.source, profiled=True)
+        request = compiled.create_infer_request()
+        durations: dict[NodeKey, list[float]] = defaultdict(list)
         for _ in range(runs + 1):
             request.infer(list(feeds))
             for node in request.profiling_info:
                 if node.status == node.Status.EXECUTED:
-                    durations[node.node_type, node.node_name].append(node.real_time.total_seconds() * 1e3)
-        return median_times(durations)
+                    durations[NodeKey(node.node_type, node.node_name)].append(node.real_time.total_seconds() * 1e3)
+        origins = trace_origins(_read_compiled(compiled.get_runtime_model()), read_wiring(self.source[0]))
+        return median_times(durations, runs + 1, {key: origins.get(key.node, Origin()) for key in durations})
+
+
+class CompiledNode(NamedTuple):
+    """A node of the compiled graph: its name, the nodes of the artifact in it, and the nodes whose outputs it reads."""
+
+    name: str
+    originals: tuple[str, ...]
+    read: tuple[str, ...]
+
+
+def trace_origins(nodes: Sequence[CompiledNode], original: Sequence[WiredNode]) -> dict[str, Origin]:
+    """What each node of the compiled graph stands for in the artifact, by its name.
+
+    What OpenVINO has added for an operator has that one's name and a slash (`NAME/transpose_b`) and stands beside it;
+    what it has added by itself stands beside what it reads.
+    """
+    kept = {name for node in original for name in (node.name, *node.outputs) if name}
+    exact = {node.name: _select(node.originals, kept) for node in nodes}
+    served = {node.name: _select([name.rpartition("/")[0] for name in node.originals], kept) for node in nodes}
+    compiled, named = {node.name: node for node in nodes}, {name: exact[name] or served[name] for name in exact}
+    return {name: Origin(exact[name] or _trace(name, compiled, named), auxiliary=not exact[name]) for name in exact}
+
+
+def _select(names: Sequence[str], kept: set[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name in kept))
+
+
+def _trace(name: str, compiled: dict[str, CompiledNode], named: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The originals of the nearest node that has some, going up the first inputs."""
+    while name in compiled and not named[name]:
+        name = next(iter(compiled[name].read), "")
+    return named.get(name, ())
+
+
+def _read_compiled(model) -> list[CompiledNode]:
+    nodes = []
+    for node in model.get_ordered_ops():
+        originals = str(node.get_rt_info()["originalLayersNames"].value) if node.get_rt_info() else ""
+        read = tuple(port.get_source_output().get_node().friendly_name for port in node.inputs())
+        nodes.append(CompiledNode(node.friendly_name, tuple(filter(None, originals.split(","))), read))
+    return nodes
 
 
 def _compile(path: Path, batch: int | None, threads: int, profiled: bool = False):

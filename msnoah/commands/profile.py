@@ -11,20 +11,24 @@ from msnoah.commands.records import declare_json, print_record
 def profile(arguments: argparse.Namespace) -> None:
     """Measures the latency of a run's artifacts, or of one .onnx or .tflite file, on this machine."""
     from msnoah.deploy.latency_table import latency_table
+    from msnoah.deploy.operator_table import operator_tables
     from msnoah.deploy.profiler import profile_artifact, profile_run
     from msnoah.deploy.quantities import parse_duration
     from msnoah.run_folder import RunFolder
 
+    passes = {"sustained_s": parse_duration(arguments.sustained) if arguments.sustained else None,
+              "roofline": arguments.operators}
     chosen = {**_what(arguments), **chosen_settings(arguments)}
-    sustained_s = parse_duration(arguments.sustained) if arguments.sustained else None
     target = Path(arguments.target)
     if target.suffix in (".onnx", ".tflite"):
-        profiles = profile_artifact(target, profile_settings(None, chosen), sustained_s=sustained_s)
+        profiles = profile_artifact(target, profile_settings(None, chosen), **passes)
     else:
         run = RunFolder.open(target)
-        profiles = profile_run(run, profile_settings(run, chosen), sustained_s=sustained_s)
+        profiles = profile_run(run, profile_settings(run, chosen), **passes)
     failures = [f"not measured: {words}" for words in profiles.describe_failures()]
-    print_record([p.to_record() for p in profiles], arguments, text="\n".join([latency_table(profiles), *failures]))
+    tables = map(operator_tables, profiles) if arguments.operators else ()
+    text = "\n".join([latency_table(profiles), *failures, *tables])
+    print_record([p.to_record() for p in profiles], arguments, text=text)
     if arguments.json:
         print("\n".join(failures), end="\n" if failures else "", file=sys.stderr)
 
@@ -42,6 +46,9 @@ def declare_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sustained", metavar="TIME",
         help="also run each row on and on for so long, as in 5min, and look for throttling")
+    parser.add_argument(
+        "--operators", action="store_true",
+        help="print times by operator and by module, beside what the machine's measured peaks allow")
     declare_measuring(parser)
     declare_json(parser)
 

@@ -82,7 +82,7 @@ class ToolError(MsnoahError):
 
 
 class BudgetError(MsnoahError):
-    """A latency budget that no artifact meets."""
+    """A budget of latency, or of accuracy that may be lost, that no artifact meets."""
 
     exit_code = 1
 

@@ -74,39 +74,55 @@ def artifact_key(kind: str, precision: str) -> str:
 
 
 def exported_artifact(run: RunFolder, kind: str, precision: str = "fp32") -> Artifact:
-    """The artifact of a run as export.json describes it; `precision` is one of PRECISION_NAMES.
+    """The artifact of a run as export.json describes it.
+
+    Args:
+        run: a folder with an exported model.
+        kind: "onnx" or "mindir".
+        precision: one of PRECISION_NAMES; fp16 and int8 are what `msnoah quantize` made of model.onnx.
 
     Raises:
         RunFolderError: nothing exported yet.
-        ProfileError: export.json has no such artifact, or the file is not the one that was exported.
+        ProfileError: an unknown precision, export.json has no such artifact, or the file is not the one that was
+            exported, or was made from another export.
     """
     record = run.export_record()
-    key = artifact_key(kind, precision)
-    command = f"export {run.path}" if precision == "fp32" else f"quantize {run.path} --precision {precision}"
-    writer = f"`msnoah {command}`"
-    entry = record.get("artifacts", {}).get(key)
-    if not isinstance(entry, dict) or "file" not in entry:
-        raise ProfileError(f"{run.export_path}: lists no {key} artifact; {writer} writes it")
+    entry, anew = _find_entry(run, record, kind, precision)
     path = run.path / entry["file"]
     sha256, size = _hash(path)
     if sha256 != entry.get("sha256"):
         raise ProfileError(
             f"{path}: stale: its sha256 is {sha256[:12]}, but export.json says {str(entry.get('sha256'))[:12]};"
-            f" {writer} writes both anew"
+            f" {anew} writes both anew"
         )
     try:
-        verified, max_rel = _verification(record, key)
+        verified, max_rel = _verification(record, kind) if precision == "fp32" else _own_verification(entry)
         inputs = tuple(_spec(row) for row in entry.get("inputs", record.get("inputs", [])))
     except (KeyError, TypeError, AttributeError) as error:
-        raise ProfileError(
-            f"{run.export_path}: damaged ({error!r:.200}); `msnoah export {run.path}` writes it anew"
-        ) from error
-    weights = _precision(read_model(path).graph) if kind == "onnx" else _input_precision(inputs)
+        raise ProfileError(f"{run.export_path}: damaged ({error!r:.200}); {anew} writes it anew") from error
+    stored = PRECISION_NAMES[precision]
+    if precision == "fp32":
+        stored = _precision(read_model(path).graph) if kind == "onnx" else _input_precision(inputs)
     return Artifact(
         path=path, kind=kind, model=str(record.get("model", run.name)), sha256=sha256, size_bytes=size,
-        precision=weights if precision == "fp32" else PRECISION_NAMES[precision], verified=verified, max_rel=max_rel,
-        batch=entry.get("batch"), inputs=inputs,
+        precision=stored, verified=verified, max_rel=max_rel, batch=entry.get("batch"), inputs=inputs,
     )
+
+
+def _find_entry(run: RunFolder, record: dict[str, Any], kind: str, precision: str) -> tuple[dict[str, Any], str]:
+    """An artifact's entry in export.json, and the command that makes it anew."""
+    if precision not in PRECISION_NAMES:
+        raise ProfileError(f"precision '{precision}' is not known; use {', '.join(PRECISION_NAMES)}")
+    artifacts, key, quantized = record.get("artifacts", {}), artifact_key(kind, precision), precision != "fp32"
+    command = f"quantize {run.path} --precision {precision}" if quantized else f"export {run.path}"
+    entry, anew = artifacts.get(key), f"`msnoah {command}`"
+    if not isinstance(entry, dict) or "file" not in entry:
+        raise ProfileError(f"{run.export_path}: lists no {key} artifact; {anew} writes it")
+    origin = artifacts.get(kind) or {}
+    if quantized and entry.get("made_from") != origin.get("sha256"):
+        file = f"{origin.get('file', kind)} than export.json lists"
+        raise ProfileError(f"{run.path / entry['file']}: stale: made from another {file}; {anew} makes it anew")
+    return entry, anew
 
 
 def _hash(path: Path) -> tuple[str, int]:
@@ -123,6 +139,12 @@ def _verification(record: dict[str, Any], kind: str) -> tuple[bool | None, float
         return False, None
     differences = [check["max_rel"] for check in checks if isinstance(check.get("max_rel"), (int, float))]
     return all(check.get("passed") is True for check in checks), max(differences, default=None)
+
+
+def _own_verification(entry: dict[str, Any]) -> tuple[bool, float | None]:
+    """Whether a quantised artifact kept the accuracy that was asked for, and how far its outputs are off."""
+    verification = entry["verification"]
+    return verification["passed"] is True, verification["max_rel"]
 
 
 def _spec(row: dict[str, Any]) -> TensorSpec:

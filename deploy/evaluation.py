@@ -44,13 +44,18 @@ def evaluate_artifact(run: RunFolder, *, views: ViewKind = "val", threads: int =
     return {**record, "checkpoint": run.export_record().get("checkpoint")}
 
 
-def evaluate_file(run: RunFolder, artifact: Artifact, *, views: ViewKind = "val", threads: int = 1) -> dict[str, Any]:
-    """Evaluates any ONNX artifact of a run's model as `evaluate_artifact` does model.onnx; no checkpoint is named."""
+def evaluate_file(
+    run: RunFolder, artifact: Artifact, *, views: ViewKind = "val", threads: int = 1, draw: bool = True,
+) -> dict[str, Any]:
+    """Evaluates any ONNX artifact of a run's model as `evaluate_artifact` does model.onnx; no checkpoint is named.
+
+    With draw=False no pictures are drawn, and those in predictions/ stay as they are.
+    """
     config = run.config()
     model = (Segmenter if config.data.segmentation else Classifier)(artifact.path, threads)
     source = open_source(config.data, "val")
     _require_classes(model, source.classes, config.data.source)
-    measured = _segment(run, model, source, config.data, views) if config.data.segmentation else _classify(
+    measured = _segment(run, model, source, config.data, views, draw) if config.data.segmentation else _classify(
         model, source, config.data, views)
     return {
         **measured, "classes": list(source.classes), "views": count_views(config.data, views),
@@ -71,7 +76,7 @@ def _classify(classifier: Classifier, source: Source, data: DataConfig, views: V
 
 
 def _segment(
-    run: RunFolder, segmenter: Segmenter, source: Source, data: DataConfig, views: ViewKind,
+    run: RunFolder, segmenter: Segmenter, source: Source, data: DataConfig, views: ViewKind, draw: bool,
 ) -> dict[str, Any]:
     view = data.segmentation.test if views == "test" else data.segmentation.val
     segmenter.require_view(view)
@@ -84,6 +89,8 @@ def _segment(
         metrics.update(label_map, windows.mask)
         scores[number] = image_score(label_map, windows.mask, len(source.classes))
     record = metrics.record()
+    if not draw:
+        return record
     counted = {number: score for number, score in scores.items() if score is not None}
     pictures = draw_predictions(run.predictions_path, segmenter, source, counted, view)
     return {**record, "palette": segmenter.palette.tolist(), "pictures": pictures}

@@ -67,13 +67,17 @@ class ExportedModel:
 
     def run(self, pixels: np.ndarray, data: DataConfig) -> np.ndarray:
         """Its first output for pixels of B images or clips, which are normalised as `data` says."""
-        return self._run(pixels if self._takes_pixels else normalise(pixels, data))
+        return self._session.run([self.feed(pixels, data)])[0]
+
+    def feed(self, pixels: np.ndarray, data: DataConfig) -> np.ndarray:
+        """What its graph takes for pixels of B images or clips, which are normalised as `data` says."""
+        return self._fit(pixels if self._takes_pixels else normalise(pixels, data))
 
     def run_normalised(self, images: np.ndarray, data: DataConfig) -> np.ndarray:
         """The same from a loader's batch, (B, C, S, S) or (B, C, T, S, S) float32, normalised as `data` says."""
-        return self._run(_to_pixels(images, data) if self._takes_pixels else images)
+        return self._session.run([self._fit(_to_pixels(images, data) if self._takes_pixels else images)])[0]
 
-    def _run(self, feed: np.ndarray) -> np.ndarray:
+    def _fit(self, feed: np.ndarray) -> np.ndarray:
         """(B, C, T, S, S) is fed as (B, C * T, S, S) where the artifact takes images; its memory is the same."""
         if len(self._input.shape) == 4 and feed.ndim == 5:
             feed = feed.reshape(len(feed), -1, *feed.shape[3:])   # (B, C, T, S, S) -> (B, C * T, S, S)
@@ -81,7 +85,7 @@ class ExportedModel:
         if expected != list(feed.shape):
             raise ArtifactError(f"{self.path}: takes {_shape(self._input.shape)}, but gets {_shape(feed.shape)}; "
                                 "export the model at that size")
-        return self._session.run([feed])[0]
+        return feed
 
 
 def read_facts(path: Path) -> Facts:

@@ -19,6 +19,7 @@ from msnoah.commands.demo import declare_demo, demo
 from msnoah.commands.evaluation import declare_eval, evaluate
 from msnoah.commands.models import declare_models, models
 from msnoah.commands.profile import declare_profile, profile
+from msnoah.commands.quantize import declare_quantize, quantize
 from msnoah.commands.records import declare_json, print_record
 from msnoah.commands.report import declare_report, report
 from msnoah.commands.runtimes import declare_runtimes, runtimes
@@ -93,6 +94,7 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "eval": (evaluate, declare_eval),
     "degrees": (degrees, declare_degrees),
     "export": (export, declare_export),
+    "quantize": (quantize, declare_quantize),
     "convert": (convert, declare_convert),
     "verify": (verify, declare_verify),
     "check": (check, declare_check),

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from msnoah.quantization_config import QuantizationConfig
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -388,12 +390,11 @@ class RunConfig(Section):
     train: TrainConfig
     export: ExportConfig = ExportConfig()
     profile: ProfileConfig = ProfileConfig()
+    quantize: QuantizationConfig = QuantizationConfig()
 
     def model_arguments(self) -> dict[str, Any]:
         """Keyword arguments of the model's factory: what follows from the data, then what `model.args` says."""
         derived = {"image_size": self.data.image_size, "in_channels": self.data.channels}
-        if self.data.clip:
-            derived["num_frames"] = self.data.clip.frames
-        if self.data.classes:
-            derived["num_classes"] = len(self.data.classes)
+        derived |= {"num_frames": self.data.clip.frames} if self.data.clip else {}
+        derived |= {"num_classes": len(self.data.classes)} if self.data.classes else {}
         return {**derived, **self.model.args}

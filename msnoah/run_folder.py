@@ -20,6 +20,7 @@ class RunFolder:
     model.mindir  model.onnx  export.json                              written by export
     family/*.onnx  family/weights.bin  family/family.json              written by export --family
     family/accuracy.json  tune.json                                    written by tune
+    model_fp16.onnx  model_int8.onnx  quantization.json                written by quantize (and export.json)
     profiles/*.json                                                    written by profile
     predictions/*.png                                                  written by eval of a segmentation artifact
     demo/*.mp4  demo/*.png                                             written by demo
@@ -41,6 +42,7 @@ class RunFolder:
         self.family_path = self.path / "family"
         self.family_record_path = self.family_path / "family.json"
         self.tuning_path = self.path / "tune.json"
+        self.quantization_path = self.path / "quantization.json"
         self.profiles_path = self.path / "profiles"
         self.predictions_path = self.path / "predictions"
         self.report_path = self.path / "report.html"

@@ -12,6 +12,7 @@ from msnoah.deploy.report.charts import Series, distribution_chart, line_chart
 from msnoah.deploy.report.degrees import gather_degrees
 from msnoah.deploy.report.formats import count, duration, number, unit
 from msnoah.deploy.report.operators import gather_operators
+from msnoah.deploy.report.quantization import gather_quantization
 from msnoah.deploy.report.segmentation import gather_segmentation, segmentation_tile
 from msnoah.deploy.report.tuning import gather_tuning
 from msnoah.errors import ProfileError
@@ -49,7 +50,7 @@ def gather(run: RunFolder, profiles: list[Profile]) -> Record:
         "headlines": _headlines(score, export, profiles),
         "curves": _curves(history), "training": _training_facts(history),
         "accuracy": accuracy, "segmentation": segmentation, "degrees": gather_degrees(run),
-        "tuning": gather_tuning(run),
+        "tuning": gather_tuning(run), "quantization": gather_quantization(run),
         "export": export, "artifacts": _artifact_rows(run, export), "latency": _latency(profiles, export),
         "config": run.config_path.read_text(encoding="utf-8"),
     }
@@ -132,7 +133,8 @@ def _artifact_rows(run: RunFolder, export: Record) -> list[Record]:
     for kind, entry in export.get("artifacts", {}).items():
         row = {"kind": kind, **entry, "verified": False, "max_rel": None, "problem": None}
         try:
-            artifact = exported_artifact(run, kind)
+            precision = entry.get("precision", "fp32")
+            artifact = exported_artifact(run, kind.removesuffix(f"_{precision}"), precision)
             row |= {"verified": artifact.verified, "max_rel": artifact.max_rel}
         except ProfileError as error:
             row["problem"] = str(error)

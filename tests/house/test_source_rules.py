@@ -76,7 +76,10 @@ FORBIDDEN = [
     ("msnoah.export", ["msnoah.deploy", "msnoah.cli", "msnoah.training", "msnoah.models"]),
     ("msnoah.deploy", ["msnoah.cli", "msnoah.nn", "msnoah.models", "msnoah.training", "msnoah.registry"]),
 ]
-LEAVES = {"msnoah.errors": set(), "msnoah.config": set(), "msnoah.registry": {"msnoah.errors"}}
+LEAVES = {
+    "msnoah.errors": set(), "msnoah.quantization_config": set(), "msnoah.config": {"msnoah.quantization_config"},
+    "msnoah.registry": {"msnoah.errors"},
+}
 MINDSPORE_ROOMS = ["msnoah.nn", "msnoah.models", "msnoah.data", "msnoah.training", "msnoah.checkpoint"]
 MINDSPORE_FILES = [
     "msnoah.export.mindir", "msnoah.export.exporter", "msnoah.export.cell_conversion", "msnoah.export.reference_runs",

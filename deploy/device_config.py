@@ -12,9 +12,10 @@ from msnoah.errors import ConfigError, MsnoahError
 from msnoah.yaml_file import read_yaml, validate
 
 FOLDER = Path("configs/devices")
+_WORD = r"[\w.][\w.-]*"
 FORMS = {
     "local": re.compile(r"local"),
-    "ssh": re.compile(r"ssh:(?P<host>([\w.][\w.-]*@)?[\w.][\w.-]*|([\w.][\w.-]*@)?\[[0-9a-fA-F:.]+\])(:(?P<port>\d+))?"),
+    "ssh": re.compile(rf"ssh:(?P<host>({_WORD}@)?({_WORD}|\[[0-9a-fA-F:.]+\]))(:(?P<port>\d+))?"),
     "adb": re.compile(r"adb:(?P<serial>[\w.][\w.:-]*)"),
 }
 """What a transport may look like; a leading '-' would be an option of the client."""
@@ -25,7 +26,9 @@ HOMES = {"local": "~/.cache/msnoah/device", "ssh": "~/.cache/msnoah", "adb": "/d
 
 def _as_text(value: Any) -> Any:
     """YAML 1.1 reads `no` as false and 22 as a number."""
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value) if isinstance(value, int) else value
+    if isinstance(value, bool):
+        return {True: "yes", False: "no"}[value]
+    return str(value) if isinstance(value, int) else value
 
 
 Text = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[^\n\x00]*$")]

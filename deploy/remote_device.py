@@ -5,6 +5,7 @@ import shlex
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -21,20 +22,23 @@ RETRY_S = 0.5
 MARKER = ".msnoah-device"
 FOREIGN = 43  # an exit code of PREPARE: what lies in the folder is not msnoah's
 OURS = "artifacts runners sessions incoming"
-# Makes the folder, and marks it, so that `clean` never removes what others made. Prints its path and the boot's number.
+# Makes the folder, and marks it, so that `clean` never removes what others made. Prints its path, the home, and the number
+# of the boot.
 PREPARE = f"""mkdir -p "$1" && cd "$1" || exit 1
 if [ ! -e {MARKER} ]; then
 for name in {OURS}; do if [ -e "$name" ]; then echo "$name" >&2; exit {FOREIGN}; fi; done
 : > {MARKER} || exit 1; fi
 mkdir -p {OURS} || exit 1
-pwd -P; cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown"""
+pwd -P; echo "$HOME"; cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown"""
 START = 'mkdir -p "$1" && cd "$1" && shift && echo $$ > pid && exec "$@"'
-# Ends a runner that did not end with its input: only the process that stands in the session's folder, since its number may
-# have gone to another one.
+# Ends a runner that did not end with its input: only the process that stands in the session's folder, since its number
+# may have gone to another one.
 FINISH = """cd "$1" 2>/dev/null || exit 0
 pid=$(cat pid 2>/dev/null) && [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$(pwd -P)" ] && kill -9 "$pid"
 cd .. && rm -rf "$1\""""
-CLEAN = f'cd "$1" 2>/dev/null && [ -e {MARKER} ] && rm -rf {OURS} {MARKER} && echo cleaned'
+CLEAN = f"""cd "$1" 2>/dev/null && [ -e {MARKER} ] || exit 0
+rm -rf {OURS} {MARKER} && echo cleaned
+rmdir "$PWD" 2>/dev/null; exit 0"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class RemoteDevice:
         self.config, self.name, self.free_mb = config, config.name, config.limits.free_mb
         self.transport = make_transport(config)
         self.connecting = Lock()
-        self.root, self.boot = "", ""
+        self.root, self.home, self.boot = "", "", ""
         self.python: list[str] = []  # the command of the Python runner, once it is on the device
         self.gone = ""  # why the device was given up
 
@@ -67,7 +71,7 @@ class RemoteDevice:
             if self.gone:
                 raise DeviceError(f"{self.name}: was given up before: {self.gone}")
             if not self.root:
-                self.root, self.boot = self._prepare()
+                self.root, self.home, self.boot = self._prepare()
 
     def command(self, *arguments: str) -> Ending:
         """Runs a command on the device to its end, whatever its exit code; DeviceError where it is not reached."""
@@ -101,6 +105,8 @@ class RemoteDevice:
 
     def close_session(self, session: Session) -> None:
         """Ends a runner that hangs and removes its folder, if the device still answers."""
+        if self.gone:
+            return
         try:
             self.command("sh", "-c", FINISH, "sh", session.folder)
         except DeviceError:  # `devices clean` removes it later; a runner ends when its input does
@@ -124,15 +130,15 @@ class RemoteDevice:
         deadline = time.monotonic() + self.config.limits.return_s
         while not self.gone:
             try:
-                self.root, self.boot = self._prepare()
+                self.root, self.home, self.boot = self._prepare()
                 return
             except DeviceError as error:
                 if time.monotonic() > deadline:
                     self.gone = str(error).removeprefix(f"{self.name}: ")
             time.sleep(RETRY_S)
 
-    def _prepare(self) -> tuple[str, str]:
-        """The folder's absolute path and the number of the boot."""
+    def _prepare(self) -> list[str]:
+        """The folder's absolute path, the home of who logs in, and the number of the boot."""
         self._reach()
         folder = folder_of(self.config)
         ending = self.command("sh", "-c", PREPARE, "sh", folder)
@@ -141,8 +147,7 @@ class RemoteDevice:
                 f"{self.name}: {folder} holds '{ending.words}', which msnoah did not make; name another folder")
         if ending.code:
             raise DeviceError(f"{self.name}: folder {folder} cannot be used: {ending.words}")
-        root, boot = ending.output.strip().splitlines()[-2:]
-        return root, boot
+        return ending.output.strip().splitlines()[-3:]
 
     def _reach(self) -> None:
         try:
@@ -156,7 +161,7 @@ class RemoteDevice:
                 archive = write_runner(Path(folder) / ARCHIVE_NAME)
                 place = keep_files(self, "runners", {ARCHIVE_NAME: archive})
             python = self.config.python or PYTHONS[self.config.kind]
-            self.python = [*python, f"{place}/{ARCHIVE_NAME}"]
+            self.python = [*self._expand(python), f"{place}/{ARCHIVE_NAME}"]
         return self.python
 
     def _start_native(self, runtime: str) -> list[str]:
@@ -165,4 +170,8 @@ class RemoteDevice:
             raise DeviceError(f"{self.config.path}: native.{runtime}.file: no such file {shlex.quote(str(file))}")
         path = f"{keep_files(self, 'runners', {file.name: file})}/{file.name}"
         self.command("chmod", "755", path)
-        return [*self.config.native[runtime].wrapper, path]
+        return [*self._expand(self.config.native[runtime].wrapper), path]
+
+    def _expand(self, arguments: Sequence[str]) -> list[str]:
+        """~/ is the home on the device; no shell reads these words."""
+        return [f"{self.home}/{word[2:]}" if word.startswith("~/") else word for word in arguments]

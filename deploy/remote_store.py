@@ -21,7 +21,7 @@ REPLACE = 'rm -rf "$2" && mv "$1" "$2"'
 PUSHES = 2  # the first one, and one more where what arrived has another hash
 
 
-class Place(Protocol):
+class Holder(Protocol):
     """What the store needs of a device: a name, its folder there, commands, and files that go there."""
 
     name: str
@@ -35,13 +35,13 @@ class Place(Protocol):
         """Copies a file there."""
 
 
-def keep_files(place: Place, kind: str, files: Mapping[str, Path]) -> str:
+def keep_files(holder: Holder, kind: str, files: Mapping[str, Path]) -> str:
     """Puts files into one folder on the device, `<root>/<kind>/<hash>`, unless it has them already.
 
     A folder of this name is whole: files are pushed to another one, and renamed when their hashes are right.
 
     Args:
-        place: the device.
+        holder: the device.
         kind: "artifacts" or "runners".
         files: the name of each file in the folder, and where it lies here.
 
@@ -52,17 +52,17 @@ def keep_files(place: Place, kind: str, files: Mapping[str, Path]) -> str:
         DeviceError: too little space, a push that failed, or hashes that are wrong again after a second push.
     """
     wanted = {name: hash_file(path) for name, path in files.items()}
-    folder = f"{place.root}/{kind}/{content_hash(wanted)}"
-    if read_hashes(place, folder, list(wanted)) == wanted:
+    folder = f"{holder.root}/{kind}/{content_hash(wanted)}"
+    if read_hashes(holder, folder, list(wanted)) == wanted:
         return folder
-    _check_space(place, sum(path.stat().st_size for path in files.values()))
+    _check_space(holder, sum(path.stat().st_size for path in files.values()))
     for _ in range(PUSHES):
-        found = _push_all(place, files, wanted, folder)
+        found = _push_all(holder, files, wanted, folder)
         if found == wanted:
             return folder
     wrong = next(name for name in wanted if found.get(name) != wanted[name])
     raise DeviceError(
-        f"{place.name}: {wrong} arrived {PUSHES} times with sha256 {found.get(wrong, 'none')[:12]} instead of"
+        f"{holder.name}: {wrong} arrived {PUSHES} times with sha256 {found.get(wrong, 'none')[:12]} instead of"
         f" {wanted[wrong][:12]}: the connection or the storage of the device damages files")
 
 
@@ -74,56 +74,56 @@ def content_hash(hashes: Mapping[str, str]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def read_hashes(place: Place, folder: str, names: list[str]) -> dict[str, str]:
+def read_hashes(holder: Holder, folder: str, names: list[str]) -> dict[str, str]:
     """The sha256 of each file that is there; empty where there is no such folder."""
-    ending = place.command("sh", "-c", HASH, "sh", folder, *names)
+    ending = holder.command("sh", "-c", HASH, "sh", folder, *names)
     if ending.code == NO_HASHER:
-        raise DeviceError(f"{place.name}: has no sha256sum, toybox or shasum, so that no file can be checked there")
+        raise DeviceError(f"{holder.name}: has no sha256sum, toybox or shasum, so that no file can be checked there")
     rows = (line.split(maxsplit=1) for line in ending.output.splitlines() if line)
     return {row[1].lstrip("*"): row[0] for row in rows if len(row) == 2}
 
 
-def free_mb(place: Place) -> float | None:
+def free_mb(holder: Holder) -> float | None:
     """MiB that the file system of the root has left; None where `df` does not tell."""
-    lines = place.command("df", "-Pk", place.root).output.strip().splitlines()
+    lines = holder.command("df", "-Pk", holder.root).output.strip().splitlines()
     fields = lines[-1].split() if lines else []
     share = next((index for index, field in enumerate(fields) if field.endswith("%")), 0)
     left = fields[share - 1] if share else ""
     return int(left) / 1024 if left.isdigit() else None
 
 
-def _push_all(place: Place, files: Mapping[str, Path], wanted: dict[str, str], folder: str) -> dict[str, str]:
+def _push_all(holder: Holder, files: Mapping[str, Path], wanted: dict[str, str], folder: str) -> dict[str, str]:
     """Pushes to a folder of another name and renames it if all is right; gives the hashes of what arrived."""
-    arriving = f"{place.root}/incoming/{secrets.token_hex(8)}"
+    arriving = f"{holder.root}/incoming/{secrets.token_hex(8)}"
     folders = {str(PurePosixPath(arriving, name).parent) for name in files}
     try:
-        _succeed(place, "mkdir", "-p", *sorted(folders))
+        _succeed(holder, "mkdir", "-p", *sorted(folders))
         for name, path in files.items():
-            place.push(path, f"{arriving}/{name}")
-        found = read_hashes(place, arriving, list(files))
+            holder.push(path, f"{arriving}/{name}")
+        found = read_hashes(holder, arriving, list(files))
         if found == wanted:
-            _succeed(place, "sh", "-c", REPLACE, "sh", arriving, folder)
+            _succeed(holder, "sh", "-c", REPLACE, "sh", arriving, folder)
         return found
     finally:
-        _remove(place, arriving)
+        _remove(holder, arriving)
 
 
-def _remove(place: Place, folder: str) -> None:
+def _remove(holder: Holder, folder: str) -> None:
     try:
-        place.command("rm", "-rf", folder)
+        holder.command("rm", "-rf", folder)
     except DeviceError:  # the device is gone; the error that led here says so, and `devices clean` removes the rest
         pass
 
 
-def _succeed(place: Place, *arguments: str) -> None:
-    ending = place.command(*arguments)
+def _succeed(holder: Holder, *arguments: str) -> None:
+    ending = holder.command(*arguments)
     if ending.code:
-        raise DeviceError(f"{place.name}: {ending.words or f'{arguments[0]} ended with exit code {ending.code}'}")
+        raise DeviceError(f"{holder.name}: {ending.words or f'{arguments[0]} ended with exit code {ending.code}'}")
 
 
-def _check_space(place: Place, size_bytes: int) -> None:
-    left, needed = free_mb(place), size_bytes / MIB
-    if left is not None and left < needed + place.free_mb:
+def _check_space(holder: Holder, size_bytes: int) -> None:
+    left, needed = free_mb(holder), size_bytes / MIB
+    if left is not None and left < needed + holder.free_mb:
         raise DeviceError(
-            f"{place.name}: {left:.1f} MiB free in {place.root}; {needed:.1f} are to be pushed and {place.free_mb:g} are to"
-            f" stay free (limits.free_mb); `msnoah devices clean {place.name}` removes what earlier runs left")
+            f"{holder.name}: {left:.1f} MiB free in {holder.root}; {needed:.1f} are to be pushed and {holder.free_mb:g}"
+            f" are to stay free (limits.free_mb); `msnoah devices clean {holder.name}` removes what earlier runs left")

@@ -18,7 +18,7 @@ from msnoah.deploy.remote_device import RemoteDevice
 from msnoah.deploy.remote_store import keep_files
 from msnoah.deploy.transports.base import last_line
 from msnoah.deploy.worker_process import WorkerProcess
-from msnoah.errors import DeviceError
+from msnoah.errors import DeviceError, MsnoahError, ProfileError
 
 ENDING_S = 2.0  # in which a runner ends by itself when its input does
 
@@ -67,16 +67,19 @@ class RemoteWorker(WorkerProcess):
         self.remote.pull(there, here)
         return read_arrays(here, [(layout["dtype"], tuple(layout["shape"])) for layout in layouts])
 
-    def describe_death(self, do: str) -> str:
-        """Tells a runner that died or hung from a connection that broke, and says what the device does now."""
+    def explain_death(self, do: str) -> MsnoahError:
+        """Tells a runner that died from one that hangs and from a connection that broke: DeviceError for these two."""
         code, name = self.process.wait(), self.remote.name
         words = last_line(self.log_path.read_text(encoding="utf-8", errors="replace"))
         if self.expired:
-            return f"{name}: no answer to '{do}' within {self.limit_s:g} s (limits.answer_s); the runner was ended"
+            return DeviceError(
+                f"{name}: no answer to '{do}' within {self.limit_s:g} s (limits.answer_s); the runner was ended")
         if self.remote.transport.is_lost(code, words):
             said = f" ({words})" if words else ""
-            return f"{name}: the connection broke in '{do}'{said}; {self.remote.describe_loss(self.session)}"
-        return f"{name}: the runner {describe_ending(_own_code(code))} in '{do}'{last_words(self.log_path)}"
+            loss = self.remote.describe_loss(self.session)
+            return DeviceError(f"{name}: the connection broke in '{do}'{said}; {loss}")
+        ending = describe_ending(_own_code(code))
+        return ProfileError(f"{name}: the runner {ending} in '{do}'{last_words(self.log_path)}")
 
     def _let_end(self) -> None:
         """Gives the runner the time to end by itself, which it does at the end of its input."""

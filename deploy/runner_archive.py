@@ -1,7 +1,7 @@
 """The measuring worker as one file that Python runs: what goes on a device that has Python and numpy.
 
-It holds msnoah.deploy.worker and the modules of msnoah that it imports, as they are here. Equal sources give equal bytes,
-so that a device that has them already is known by the hash.
+It holds msnoah.deploy.worker and the modules of msnoah that it imports, as they are here. Equal sources give equal
+bytes, so that a device that has them already is known by the hash.
 """
 
 import ast

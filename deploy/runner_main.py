@@ -21,7 +21,7 @@ def check_numpy():
     try:
         import numpy  # noqa: F401
     except ImportError as error:
-        return "numpy cannot be imported by %s (%s); `pip install numpy` on the device gets it" % (sys.executable, error)
+        return "%s cannot import numpy (%s); `pip install numpy` on the device gets it" % (sys.executable, error)
     return None
 
 

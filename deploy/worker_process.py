@@ -23,7 +23,7 @@ from msnoah.deploy.process_ending import describe_ending, last_words
 from msnoah.deploy.raw_arrays import read_arrays, write_arrays
 from msnoah.deploy.runtimes.base import OperatorTime
 from msnoah.deploy.telemetry import Telemetry
-from msnoah.errors import ProfileError
+from msnoah.errors import MsnoahError, ProfileError
 
 ANSWER_LIMIT_S = 1800.0  # one load or one round of runs; a worker that needs longer hangs
 PACKAGE_ROOT = str(Path(msnoah.__file__).resolve().parents[1])
@@ -133,15 +133,15 @@ class WorkerProcess:
         finally:
             guard.cancel()
         if not line:
-            raise ProfileError(self.describe_death(do))
+            raise self.explain_death(do)
         answer = _read_answer(line, do)
         if "error" in answer:
             raise ProfileError(answer["error"])
         return answer
 
-    def describe_death(self, do: str) -> str:
+    def explain_death(self, do: str) -> MsnoahError:
         """What became of the process, which ended instead of answering."""
-        return f"the measuring process {self._ending()} in '{do}'{last_words(self.log_path)}"
+        return ProfileError(f"the measuring process {self._ending()} in '{do}'{last_words(self.log_path)}")
 
     def _end_input(self) -> None:
         try:

@@ -11,7 +11,8 @@ from msnoah.deploy.transports.base import Ending, run_client
 from msnoah.errors import DeviceError
 
 ADDRESS = re.compile(r".+:\d+")
-CLIENT_FAILED = re.compile(r"(adb: )?(error: )?(device\b|no devices|more than one|closed|protocol fault|cannot connect)")
+CLIENT_FAILED = re.compile(
+    r"(adb: )?(error: )?(device\b|no devices|more than one|closed|protocol fault|cannot connect)")
 CONNECTION_BROKEN = (0, 255)  # what `adb shell` ends with where the device goes away: release 29 gives 0
 
 
@@ -31,7 +32,8 @@ class AdbTransport:
             run_client([*self.server, "disconnect", self.serial], limit_s)  # else one that came back stays "offline"
             told = run_client([*self.server, "connect", self.serial], limit_s)
             features = self._features(limit_s)
-            features = features if features.code == 0 else replace(features, words=told.output.strip() or features.words)
+            if features.code:
+                features = replace(features, words=told.output.strip() or features.words)
         if features.code:
             raise DeviceError(f"cannot be reached: {features.words}")
         if "shell_v2" not in features.output.split():

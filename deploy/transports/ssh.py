@@ -14,8 +14,8 @@ CONNECTION_FAILED = 255  # ssh's own exit code; the far program's is handed on o
 KEEP_ALIVE_S = 5
 SILENT_INTERVALS = 3
 
-# The shell stays until the program has ended: sshd tells of a death by a signal in a way that the ssh program turns into
-# its own exit code, while the shell tells of it as 128 + signal.
+# The shell stays until the program has ended: sshd tells of a death by a signal in a way that the ssh program turns
+# into its own exit code, while the shell tells of it as 128 + signal.
 STAY = '"$@"; exit $?'
 
 
@@ -28,8 +28,10 @@ class SshTransport:
         kept = {"BatchMode": "yes", "ConnectTimeout": f"{max(1, round(connect_s))}",
                 "ServerAliveInterval": str(KEEP_ALIVE_S), "ServerAliveCountMax": str(SILENT_INTERVALS)}
         kept |= {"Port": str(port)} if port else {}
-        kept |= {"IdentityFile": str(Path(identity_file).expanduser()), "IdentitiesOnly": "yes"} if identity_file else {}
-        self.options = [part for name, value in {**kept, **(options or {})}.items() for part in ("-o", f"{name}={value}")]
+        if identity_file:
+            kept |= {"IdentityFile": str(Path(identity_file).expanduser()), "IdentitiesOnly": "yes"}
+        kept |= options or {}
+        self.options = [part for name, value in kept.items() for part in ("-o", f"{name}={value}")]
 
     def connect(self, limit_s: float) -> None:
         """Nothing: each command makes its connection; ControlMaster in the user's configuration shares one."""

@@ -1,7 +1,7 @@
 """The device's side of the adb protocol over TCP, so that the real adb program has something to talk to.
 
-It has what msnoah uses: shell services with and without the shell protocol, and file transfer (sync, version 1). Commands
-run on this machine in a folder that stands for the device. Written from the public description of the protocol
+It has what msnoah uses: shell services with and without the shell protocol, and file transfer (sync, version 1).
+Commands run on this machine in a folder that stands for the device. Written from the public description of the protocol
 (Android's packages/modules/adb: protocol.txt, SYNC.TXT, shell_protocol.h). No authentication, no encryption.
 """
 
@@ -256,7 +256,8 @@ def _receive(stream: Stream, path: str) -> None:
 def _list(stream: Stream, path: str) -> None:
     for entry in sorted((stream.connection.daemon.folder / path).iterdir()):
         found, name = entry.lstat(), entry.name.encode()
-        stream.write(b"DENT" + struct.pack("<IIII", found.st_mode, found.st_size, int(found.st_mtime), len(name)) + name)
+        facts = struct.pack("<IIII", found.st_mode, found.st_size, int(found.st_mtime), len(name))
+        stream.write(b"DENT" + facts + name)
     stream.write(b"DONE" + struct.pack("<IIII", 0, 0, 0, 0))
 
 

@@ -67,7 +67,8 @@ def _ssh(folder: Path, environment: dict[str, str]):
     if MISSING:
         pytest.skip(f"not installed: {', '.join(MISSING)}")
     server = SshServer(folder, environment)
-    options = {"StrictHostKeyChecking": "accept-new", "UserKnownHostsFile": str(folder / "known_hosts"), "LogLevel": "ERROR",
+    options = {"StrictHostKeyChecking": "accept-new", "UserKnownHostsFile": str(folder / "known_hosts"),
+               "LogLevel": "ERROR",
                "KexAlgorithms": "curve25519-sha256"}  # the cheapest: these tests connect some hundred times
     ssh = {"identity_file": str(folder / "user_key"), "options": options}
     return server, {"transport": f"ssh:{getpass.getuser()}@127.0.0.1:{server.port}", "ssh": ssh}

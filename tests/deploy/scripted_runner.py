@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""A runner for tests: speaks the worker's protocol, computes nothing, and fails in 'measure' as SCRIPT says."""
+"""A runner for tests: speaks the worker's protocol, computes nothing, and fails in a 'measure' as SCRIPT says.
+
+In the first one, or in that of the number that FAILS_AT is, counted from 1.
+"""
 
 import json
 import os
@@ -18,9 +21,14 @@ FAILURES = {
 SPEC = {"name": "x", "shape": [None, 2], "dtype": "float32"}
 
 
+calls = []
+
+
 def measure(repeats):
     pathlib.Path("measuring").touch()
-    answer = FAILURES[os.environ["SCRIPT"]]() if "SCRIPT" in os.environ else None
+    calls.append(repeats)
+    fails = "SCRIPT" in os.environ and len(calls) >= int(os.environ.get("FAILS_AT", "1"))
+    answer = FAILURES[os.environ["SCRIPT"]]() if fails else None
     return answer or {"wall_ms": [1.0] * repeats, "cpu_ms": [1.0] * repeats}
 
 
@@ -40,9 +48,11 @@ ANSWERS = {
     "measure": measure,
     "outputs": outputs,
     "peak_memory": lambda: {"mb": 1.0},
+    "telemetry": lambda: {"temperature_c": 41.0},
     "operators": lambda runs: {"rows": []},
-    "device": lambda: {"chip": "Scripted chip", "architecture": "none", "system": "Test 1", "cores": 4, "governor": None,
-                       "frequency_mhz": None, "load_average": 0.0, "memory_mb": 512.0, "temperature_c": 40.0},
+    "device": lambda: {
+        "chip": "Scripted chip", "architecture": "none", "system": "Test 1", "cores": 4, "governor": None,
+        "frequency_mhz": None, "load_average": 0.0, "memory_mb": 512.0, "temperature_c": 40.0},
 }
 
 for line in sys.stdin:

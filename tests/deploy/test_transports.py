@@ -33,7 +33,8 @@ def test_arguments_arrive_as_they_are(transport):
     assert (ending.code, ending.output) == (0, "".join(f"<{argument}>" for argument in AWKWARD))
 
 
-@pytest.mark.parametrize("script, code", [("exit 0", 0), ("echo words >&2; exit 255", 255), ("kill -9 $$", 137), ("exit 1", 1)])
+@pytest.mark.parametrize(
+    "script, code", [("exit 0", 0), ("echo words >&2; exit 255", 255), ("kill -9 $$", 137), ("exit 1", 1)])
 def test_exit_codes_and_last_words_are_the_programs_own(transport, script, code):
     ending = run(transport, ["sh", "-c", script], 20)
     assert ending.code == code and (code != 255 or ending.words == "words")

@@ -22,8 +22,8 @@ RETRY_S = 0.5
 MARKER = ".msnoah-device"
 FOREIGN = 43  # an exit code of PREPARE: what lies in the folder is not msnoah's
 OURS = "artifacts runners sessions incoming"
-# Makes the folder, and marks it, so that `clean` never removes what others made. Prints its path, the home, and the number
-# of the boot.
+# Makes the folder, and marks it, so that `clean` never removes what others made. Prints its path, the home, and the
+# number of the boot.
 PREPARE = f"""mkdir -p "$1" && cd "$1" || exit 1
 if [ ! -e {MARKER} ]; then
 for name in {OURS}; do if [ -e "$name" ]; then echo "$name" >&2; exit {FOREIGN}; fi; done

@@ -80,9 +80,9 @@ def _adb(folder: Path, environment: dict[str, str]):
     daemon = AdbDaemon(folder, environment)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    # adb's keys go into the test's folder, by its HOME
+    # its keys and its log go into the folder of the test
     program = folder / "adb"
-    program.write_text(f'#!/bin/sh\nHOME="{folder}" exec {shutil.which("adb")} "$@"\n')
+    program.write_text(f'#!/bin/sh\nHOME="{folder}" TMPDIR="{folder}" exec {shutil.which("adb")} "$@"\n')
     program.chmod(0o755)
     return daemon, {"transport": f"adb:{daemon.serial}", "adb": {"program": str(program), "server_port": port}}
 

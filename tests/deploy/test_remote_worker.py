@@ -85,9 +85,11 @@ def test_what_a_device_has_is_not_pushed_again_unless_it_is_damaged(make_device,
     assert kept.read_bytes() == onnx_path.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["ssh", "adb"])
-@pytest.mark.parametrize("back, words", [
-    ("", "did not come back within 0 s: .*cannot be reached"), ("up", "answers again"), ("rebooted", "has rebooted")])
+@pytest.mark.parametrize("kind, back, words", [
+    *((kind, "", "did not come back within 0 s: .*cannot be reached") for kind in ("ssh", "adb")),
+    ("ssh", "rebooted", "has rebooted"),
+    ("adb", "up", "answers again"),
+])
 def test_a_device_killed_while_it_measures(kind, back, words, make_device, onnx_path):
     device = make_device(kind)
     remote = scripted(device, "hang", return_s=30 if back else 0)
@@ -112,12 +114,11 @@ def test_a_device_killed_while_it_measures(kind, back, words, make_device, onnx_
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", ["ssh", "adb"])
-@pytest.mark.parametrize("script, words", [
-    ("segfault", "the runner died of signal 11 .SIGSEGV. in 'measure'"),
-    ("die", "the runner ended with exit code 1 in 'measure': no memory left"),
-    ("babble", "answered 'measure' with 'Welcome!'; expected a JSON object"),
-    ("refuse", "the scripted runner refuses"),
+@pytest.mark.parametrize("kind, script, words", [
+    *((kind, "segfault", "the runner died of signal 11 .SIGSEGV. in 'measure'") for kind in ("local", "ssh", "adb")),
+    *((kind, "die", "the runner ended with exit code 1 in 'measure': no memory left") for kind in ("ssh", "adb")),
+    ("local", "babble", "answered 'measure' with 'Welcome!'; expected a JSON object"),
+    ("local", "refuse", "the scripted runner refuses"),
 ])
 def test_a_runner_that_fails_is_one_line(kind, script, words, make_device, onnx_path):
     remote = scripted(make_device(kind), script)
@@ -180,16 +181,16 @@ def test_a_disk_that_fills_up_leaves_nothing_that_looks_whole(kind, make_device,
     assert list(Path(remote.root, "artifacts").iterdir()) == [] and left_behind(remote) == []
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"folder": "/proc/msnoah"}, "folder /proc/msnoah cannot be used: mkdir: .*/proc/msnoah"),
-    ({"python": ["no_python_here"]}, "ended with exit code 127 in 'load': .*no_python_here: not found"),
-    ({"python": ["sh", "-c", "echo no numpy here >&2; exit 1"]}, "ended with exit code 1 in 'load': no numpy here"),
-    ({"native": {RUNTIME: {"file": "no_such_runner"}}}, "ssh_board.yaml: native.onnxruntime.file: no such file"),
-    ({"transport": "ssh:nobody@127.0.0.1:1"}, "ssh_board: cannot be reached: .*Connection refused"),
-    ({"ssh": {"options": {"StrictHostKeyChecking": True}}}, "ssh_board: cannot be reached: .*verification failed"),
+@pytest.mark.parametrize("kind, changes, words", [
+    ("ssh", {"folder": "/proc/msnoah"}, "folder /proc/msnoah cannot be used: mkdir: .*/proc/msnoah"),
+    ("local", {"python": ["no_python_here"]}, "ended with exit code 127 in 'load': .*no_python_here: not found"),
+    ("local", {"python": ["sh", "-c", "echo no numpy >&2; exit 1"]}, "ended with exit code 1 in 'load': no numpy"),
+    ("local", {"native": {RUNTIME: {"file": "none"}}}, "local_board.yaml: native.onnxruntime.file: no such file"),
+    ("ssh", {"transport": "ssh:nobody@127.0.0.1:1"}, "ssh_board: cannot be reached: .*Connection refused"),
+    ("ssh", {"ssh": {"options": {"StrictHostKeyChecking": True}}}, "ssh_board: cannot be reached: .*verification failed"),
 ])
-def test_what_is_wrong_with_a_device_is_one_line(changes, words, make_device, onnx_path):
-    remote = RemoteDevice(make_device("ssh").config(**changes))
+def test_what_is_wrong_with_a_device_is_one_line(kind, changes, words, make_device, onnx_path):
+    remote = RemoteDevice(make_device(kind).config(**changes))
     with pytest.raises(MsnoahError, match=words) as caught, RemoteWorker(remote, RUNTIME) as worker:
         start(worker, onnx_path)
     assert "\n" not in str(caught.value)
@@ -201,7 +202,7 @@ def test_a_converter_that_crashes_costs_its_row_and_not_the_device(make_device, 
     (tmp_path / "_tools.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     native = {"mnn": {"file": str(SCRIPTED)}, RUNTIME: {"file": str(SCRIPTED)}}
-    remote = RemoteDevice(make_device("ssh").config(native=native))
+    remote = RemoteDevice(make_device("local").config(native=native))
     died = "mnn's converter died of signal 11 .SIGSEGV."
     with RemoteWorker(remote, "mnn") as worker, pytest.raises(ProfileError, match=died):
         worker.start("mnn", open_artifact(onnx_path), 1, 1)

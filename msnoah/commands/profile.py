@@ -36,16 +36,14 @@ def declare_profile(parser: argparse.ArgumentParser) -> None:
         "--sustained", metavar="TIME",
         help="also run each row on and on for so long, as in 5min, and look for throttling")
     parser.add_argument(
-<<<<<<< HEAD
         "--operators", action="store_true",
         help="print times by operator and by module, beside what the machine's measured peaks allow")
-=======
+    parser.add_argument(
         "--device", action="append", metavar="NAME_OR_YAML",
         help="measure there instead of here, as `msnoah devices` lists them; may be given several times")
     parser.add_argument(
         "--resume", action="store_true",
         help="go on: rows that the run folder has with the same artifact and settings are not measured again")
->>>>>>> 152c9dd (msnoah devices, msnoah profile --device and --resume: devices in parallel, lost ones keep their runs, each row written at once)
     declare_measuring(parser)
     declare_json(parser)
 

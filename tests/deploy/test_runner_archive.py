@@ -31,10 +31,12 @@ def test_equal_sources_give_equal_bytes(tmp_path):
     assert first == second
 
 
-def test_it_holds_the_worker_and_nothing_of_training_or_export(tmp_path):
-    names = zipfile.ZipFile(write_runner(tmp_path / "runner.pyz")).namelist()
+def test_it_holds_the_worker_and_is_small(tmp_path):
+    runner = write_runner(tmp_path / "runner.pyz")
+    names = zipfile.ZipFile(runner).namelist()
     assert {"__main__.py", "msnoah/__init__.py", "msnoah/deploy/__init__.py", "msnoah/deploy/worker.py"} <= set(names)
-    assert not [name for name in runner_modules() if name.startswith(("msnoah.export", "msnoah.nn", "msnoah.training"))]
+    assert not [name for name in runner_modules() if name.startswith(("msnoah.nn", "msnoah.models", "msnoah.training"))]
+    assert runner.stat().st_size < 500_000
 
 
 def test_it_runs_with_numpy_alone(tmp_path):

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from threading import Event
 
 import msnoah
 from msnoah.config import ProfileConfig
@@ -152,8 +153,7 @@ def profile_rows(
     by_device: dict[str, list[Row]] = {}
     for row in rows:
         by_device.setdefault(row.device_name, []).append(row)
-    with ThreadPoolExecutor(max(1, len(by_device))) as pool:
-        list(pool.map(sweep.measure, by_device.values()))
+    _measure_at_once(sweep, list(by_device.values()))
     failures = [
         FailedRow(row.runtime, row.threads, settings.batch_size, row.error, row.precision, row.device_name)
         for row in rows if row.error
@@ -164,6 +164,22 @@ def profile_rows(
     for profile in profiles:
         keep(profile)
     return Profiles(profiles, failures)
+
+
+def _measure_at_once(sweep: "_Sweep", groups: list[list[Row]]) -> None:
+    """Each group in a thread; an interruption ends the processes that the threads wait for."""
+    if len(groups) < 2:
+        for rows in groups:
+            sweep.measure(rows)
+        return
+    with ThreadPoolExecutor(len(groups)) as pool:
+        try:
+            list(pool.map(sweep.measure, groups))
+        except BaseException:
+            sweep.stopped.set()
+            for row in (row for rows in groups for row in rows if row.worker is not None):
+                row.worker.process.kill()
+            raise
 
 
 def _run_reference(row: Row | None, batch_size: int) -> Row | None:
@@ -188,6 +204,7 @@ class _Sweep:
     roofline: bool
     keep: Callable[[Profile], None]
     reference: Row | None
+    stopped: Event = field(default_factory=Event)
     started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def measure(self, rows: list[Row]) -> None:
@@ -195,7 +212,7 @@ class _Sweep:
         waiting = [row for row in rows if row.error is None and row.finished is None]
         devices: dict[str, Device] = {}
         operators = OperatorPass(self.operator_runs, self.settings.batch_size, self.roofline)
-        while waiting:
+        while waiting and not self.stopped.is_set():
             with ExitStack() as stack:
                 group = _load_group(waiting, devices, stack, self.settings.batch_size)
                 _measure(group, self.settings)

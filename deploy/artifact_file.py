@@ -59,6 +59,11 @@ OPENERS = {".onnx": _open_onnx, ".tflite": _open_tflite}
 """What opens a file of a kind that `msnoah profile` takes by its path, by suffix."""
 
 
+def weight_files(path: Path) -> list[str]:
+    """The files in which an .onnx file has weights, as it names them, by name."""
+    return sorted(_outer_weights(read_model(path).graph))
+
+
 def combined_hash(sha256: str, *weights: str) -> str:
     """The hash of a file, or, if its weights lie in other files, that of the lines of its and their hashes."""
     return hashlib.sha256("\n".join([sha256, *weights]).encode()).hexdigest() if weights else sha256

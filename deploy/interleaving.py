@@ -28,6 +28,14 @@ class Candidate(Protocol):
         """Runs once unrecorded, then `repeats` times; a MsnoahError takes this candidate out of the measurement."""
 
 
+class MeasurementEndedError(MsnoahError):
+    """What ended a candidate's measurement: `cause`, in its words, and `samples`, the runs recorded before."""
+
+    def __init__(self, cause: MsnoahError, samples: Samples):
+        super().__init__(str(cause))
+        self.cause, self.samples = cause, samples
+
+
 @dataclass(frozen=True)
 class Goal:
     """When a candidate that has its least number of runs is done: the 95 % interval of its median CPU time is at most
@@ -39,9 +47,9 @@ class Goal:
 
 def interleave(
     candidates: Sequence[Candidate], warmup: int, repeats: int, goal: Goal | None = None,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.monotonic, name: str = "profile",
 ) -> list[Result]:
-    """Measures all candidates in turns; a candidate that fails gives its error and the others go on.
+    """Measures all candidates in turns; one that fails gives a MeasurementEndedError and the others go on.
 
     Args:
         candidates: what to measure.
@@ -49,8 +57,9 @@ def interleave(
         repeats: the least number of recorded runs of each.
         goal: what more runs are added for; without one there are `repeats`.
         clock: seconds.
+        name: what the progress bar is called.
     """
-    with tqdm(total=len(candidates) * (warmup + repeats), desc="profile", unit="run") as progress:
+    with tqdm(total=len(candidates) * (warmup + repeats), desc=name, unit="run") as progress:
         turns = _Turns(candidates, progress)
         if warmup:
             turns.take({index: warmup for index in range(len(candidates))}, start_s=None)
@@ -82,7 +91,7 @@ class _Turns:
         try:
             samples = self.candidates[index].measure(count)
         except MsnoahError as error:
-            self.results[index] = error
+            self.results[index] = MeasurementEndedError(error, self.results[index])
             return
         if start_s is not None:
             self.results[index].extend(samples, start_s)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from msnoah.deploy.profile import Profile
+from msnoah.deploy.profile import LOCAL, Profile
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ def _energy(profile: Profile) -> str | None:
 
 COLUMNS = (
     Column("runtime", lambda profile: profile.runtime),
+    Column("device", lambda profile: profile.device_name),
     Column("threads", lambda profile: str(profile.threads)),
     Column("batch", lambda profile: str(profile.batch_size)),
     Column("precision", lambda profile: profile.precision),
@@ -84,8 +85,8 @@ COLUMNS = (
 )
 
 
-SELDOM = ("calm p50 CPU ms", "interval", "calm rounds", "mJ a run")
-"""Columns that the text leaves out where no row has them."""
+SELDOM = ("device", "calm p50 CPU ms", "interval", "calm rounds", "mJ a run")
+"""Columns that the text leaves out where no row has them, or all were measured here."""
 
 
 def table_cells(profiles: Sequence[Profile]) -> list[list[str]]:
@@ -96,7 +97,7 @@ def table_cells(profiles: Sequence[Profile]) -> list[list[str]]:
 def latency_table(profiles: Sequence[Profile]) -> str:
     """Aligned plain text: the runtime to the left, figures to the right; below, sustained curves and warnings."""
     cells = [[column.title for column in COLUMNS], *table_cells(profiles)]
-    shown = [column for column in zip(*cells) if column[0] not in SELDOM or set(column[1:]) != {"-"}]
+    shown = [column for column in zip(*cells) if column[0] not in SELDOM or not set(column[1:]) <= {"-", LOCAL}]
     lines = align_table(list(zip(*shown)))
     warnings = [f"warning: {profile.label}: {words}" for profile in profiles for words in profile.warnings()]
     curves = [f"sustained: {one.label}: {one.sustained.describe()}" for one in profiles if one.sustained]

@@ -65,26 +65,41 @@ class Parity(BaseModel):
         return f"outputs differ from {self.against}'s by {self.max_rel:.1e} relative{end}"
 
 
-def compare_outputs(rows: list["Row"]) -> None:
-    """Sets each row's parity with the first row of REFERENCE in float32, or a note that says why there is none."""
-    reference = next((row for row in rows if _is_reference(row) and row.outputs), None)
+def compare_outputs(rows: list["Row"], reference: "Row | None" = None) -> None:
+    """Sets each row's parity with a reference, or a note that says why there is none.
+
+    Args:
+        rows: those that have outputs are compared.
+        reference: a row with outputs on the same input, or the error that left it without; by itself the first of
+            `rows` that REFERENCE ran in float32.
+    """
+    if reference is not None and reference.error is not None:
+        for row in rows:
+            _note(row, f"no parity: {reference.runtime} here: {reference.error}")
+        return
+    chosen = reference or next((row for row in rows if _is_reference(row) and row.outputs), None)
     for row in rows:
-        if reference is not None and row.outputs and not _is_reference(row):
+        if chosen is not None and row.outputs and (reference or not _is_reference(row)):
             try:
-                _check_same_inputs(row, reference)
-                largest = largest_relative_difference(row.outputs, reference.outputs)
-                row.parity = Parity(against=_name_reference(row), max_rel=largest)
+                _check_same_inputs(row, chosen)
+                largest = largest_relative_difference(row.outputs, chosen.outputs)
+                row.parity = Parity(against=_name_reference(row, chosen), max_rel=largest)
             except ProfileError as error:
-                row.notes.append(f"no parity: {error}")
+                _note(row, f"no parity: {error}")
+
+
+def _note(row: "Row", words: str) -> None:
+    if words not in row.notes:
+        row.notes.append(words)
 
 
 def _is_reference(row: "Row") -> bool:
     return row.runtime == REFERENCE and (row.artifact is None or row.artifact.precision == REFERENCE_PRECISION)
 
 
-def _name_reference(row: "Row") -> str:
+def _name_reference(row: "Row", reference: "Row") -> str:
     lower = row.artifact is not None and row.artifact.precision != REFERENCE_PRECISION
-    return f"{REFERENCE} {REFERENCE_PRECISION}" if lower else REFERENCE
+    return f"{reference.runtime} {REFERENCE_PRECISION}" if lower else reference.runtime
 
 
 def _check_same_inputs(row: "Row", reference: "Row") -> None:

@@ -62,6 +62,7 @@ class Profile(BaseModel):
     peaks: Peaks | None = None  # of the machine at as many threads, measured in the same minutes
     parity: Parity | None
     notes: list[str]
+    cut_short: str | None = None  # why there are fewer runs than were asked for: the device was lost
     msnoah: str
     commit: str | None
     started: str  # ISO 8601, UTC
@@ -123,7 +124,8 @@ class Profile(BaseModel):
         samples = Samples(self.wall_ms, self.cpu_ms, rounds=self.rounds)
         noise = find_noise(samples, self.threads, self.device.cores, self.device.load_average, self.interval_goal)
         differs = self.parity.describe(self.precision) if self.parity else None
-        return [*filter(None, [unverified if self.verified is False else None, differs]), *noise, *self.notes]
+        cut = f"cut short after {self.repeats} runs: {self.cut_short}" if self.cut_short else None
+        return [*filter(None, [cut, unverified if self.verified is False else None, differs]), *noise, *self.notes]
 
     def to_record(self) -> dict[str, Any]:
         """All fields as what json can write; load_profile reads them back to an equal profile."""

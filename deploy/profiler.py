@@ -1,9 +1,13 @@
 """Profiles the artifacts of a run: every runtime, thread count and precision, in turns, each in its own process."""
 
 import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from threading import Event
 
 import msnoah
 from msnoah.config import ProfileConfig
@@ -11,14 +15,17 @@ from msnoah.deploy.artifact import EXPORTED, Artifact
 from msnoah.deploy.artifact_file import artifact_key, exported_artifact, open_artifact
 from msnoah.deploy.device import Device
 from msnoah.deploy.interleaving import Goal, interleave
+from msnoah.deploy.measurement import Samples
 from msnoah.deploy.operator_pass import OperatorPass
-from msnoah.deploy.parity import compare_outputs
-from msnoah.deploy.profile import Profile
+from msnoah.deploy.parity import REFERENCE, compare_outputs
+from msnoah.deploy.places import HERE, Place
+from msnoah.deploy.profile import LOCAL, Profile
+from msnoah.deploy.resuming import take_finished
 from msnoah.deploy.rows import FailedRow, Profiles, Row
 from msnoah.deploy.runtimes.table import RUNTIMES, find_runtime
 from msnoah.deploy.statistics import percentile
 from msnoah.deploy.sustained import sustain
-from msnoah.errors import MsnoahError, ProfileError, RunFolderError
+from msnoah.errors import DeviceError, MsnoahError, ProfileError, RunFolderError
 from msnoah.run_folder import RunFolder
 from msnoah.source_commit import find_commit
 
@@ -29,59 +36,78 @@ MEMORY_SHARE = 0.5  # of the machine's memory that the rows of a group may take
 
 
 def profile_run(
-    run: RunFolder, settings: ProfileConfig, *, sustained_s: float | None = None, roofline: bool = False
+    run: RunFolder, settings: ProfileConfig, *, sustained_s: float | None = None, roofline: bool = False,
+    places: Sequence[Place] = (HERE,), resume: bool = False,
 ) -> Profiles:
-    """Measures a run's artifacts and writes one JSON a row into its profiles folder.
+    """Measures a run's artifacts and writes one JSON a row into its profiles folder, each as soon as it is there.
 
     Args:
         run: a folder with an export.
         settings: what to measure, and how well.
         sustained_s: also run each row on and on for so many seconds.
         roofline: also measure the peaks that operators are compared with.
+        places: where to measure, all at the same time.
+        resume: take the rows that the folder has of an earlier command with the same artifacts and settings.
 
     Raises:
         RunFolderError: nothing exported yet, or the folder cannot be written.
         ProfileError: an artifact is stale, or no row at all could be measured.
     """
     exported = run.export_record().get("artifacts", {})
-    kinds = sorted({find_runtime(name).kind for name in settings.runtimes})
+    names = {name for place in places for name in place.choose(settings.runtimes)}
+    kinds = sorted({find_runtime(name).kind for name in names})
     artifacts = {
         (kind, precision): exported_artifact(run, kind, precision)
         for kind in kinds for precision in settings.precisions if artifact_key(kind, precision) in exported
     }
-    rows = _make_rows(artifacts, settings.runtimes, settings)
-    profiles = profile_rows(rows, settings, sustained_s=sustained_s, roofline=roofline)
+    rows = [row for place in places for row in _make_rows(artifacts, place, settings)]
+    if resume:
+        take_finished(rows, run.profile_paths(), settings)
     _make_folder(run.profiles_path)
-    for profile in profiles:
+
+    def keep(profile: Profile) -> None:
         profile.save(run.profiles_path / profile.file_name)
-    return profiles
+
+    reference = None
+    if any(place.is_remote for place in places):
+        full = REFERENCE if artifact_key("mindir", "fp32") in exported else "onnxruntime"
+        reference = Row(full, 1, exported_artifact(run, RUNTIMES[full].kind))
+    passes = {"sustained_s": sustained_s, "roofline": roofline}
+    return profile_rows(rows, settings, **passes, keep=keep, reference=reference)
 
 
 def profile_artifact(
-    path: str | Path, settings: ProfileConfig, *, sustained_s: float | None = None, roofline: bool = False
+    path: str | Path, settings: ProfileConfig, *, sustained_s: float | None = None, roofline: bool = False,
+    places: Sequence[Place] = (HERE,),
 ) -> Profiles:
     """Measures an .onnx or .tflite file without a run, in the runtimes of the settings that run it; writes nothing.
 
     A file has the precision that it has: `precisions` is not looked at.
     """
     artifact = open_artifact(path)
-    runtimes = [name for name in settings.runtimes if RUNTIMES[name].kind == artifact.kind]
-    if not runtimes:
-        able = ", ".join(name for name, runtime in RUNTIMES.items() if runtime.kind == artifact.kind)
-        asked = ", ".join(settings.runtimes)
-        raise ProfileError(f"{path}: of {asked} none runs .{artifact.kind} files, but these do: {able}")
-    rows = [Row(name, threads, artifact) for threads in settings.threads for name in runtimes]
-    return profile_rows(rows, settings, sustained_s=sustained_s, roofline=roofline)
+    able = [name for name, runtime in RUNTIMES.items() if runtime.kind == artifact.kind]
+    chosen = {place: [name for name in place.choose(settings.runtimes) if name in able] for place in places}
+    if not any(chosen.values()):
+        asked = ", ".join(dict.fromkeys(name for place in places for name in place.choose(settings.runtimes)))
+        raise ProfileError(
+            f"{path}: of {asked} none runs .{artifact.kind} files, but these do: {', '.join(able)}")
+    rows = [
+        place.make_row(name, threads, artifact)
+        for place, names in chosen.items() for threads in settings.threads for name in names
+    ]
+    reference = Row(able[0], 1, artifact) if any(place.is_remote for place in places) else None
+    return profile_rows(rows, settings, sustained_s=sustained_s, roofline=roofline, reference=reference)
 
 
-def _make_rows(artifacts: dict[tuple[str, str], Artifact], runtimes: list[str], settings: ProfileConfig) -> list[Row]:
+def _make_rows(artifacts: dict[tuple[str, str], Artifact], place: Place, settings: ProfileConfig) -> list[Row]:
     """Those of one precision and thread count follow each other: they are what is compared, and share the weather."""
     rows = [
-        Row(name, threads, artifacts.get((RUNTIMES[name].kind, precision)), precision=precision)
-        for threads in settings.threads for precision in settings.precisions for name in runtimes
+        place.make_row(name, threads, artifacts.get((RUNTIMES[name].kind, precision)), precision)
+        for threads in settings.threads for precision in settings.precisions
+        for name in place.choose(settings.runtimes)
     ]
     for row in rows:
-        if row.artifact is None:
+        if row.artifact is None and row.error is None:
             row.error = _without_artifact(RUNTIMES[row.runtime].kind, row.precision)
     return rows
 
@@ -100,11 +126,12 @@ def _without_artifact(kind: str, precision: str) -> str:
 
 def profile_rows(
     rows: list[Row], settings: ProfileConfig, *, operator_runs: int = OPERATOR_RUNS, sustained_s: float | None = None,
-    roofline: bool = False,
+    roofline: bool = False, keep: Callable[[Profile], None] = lambda profile: None, reference: Row | None = None,
 ) -> Profiles:
     """Measures rows in turns, each in its own process, and sets what was found in them.
 
-    Rows that need much memory together are measured in several groups, one after another.
+    Rows of several devices are measured at the same time. Rows of one that need much memory together are measured in
+    several groups, one after another.
 
     Args:
         rows: what to measure; `error` then says of each why there is nothing, and a row that has one is left alone.
@@ -112,6 +139,8 @@ def profile_rows(
         operator_runs: runs of the pass that takes times by operator; 0 for none.
         sustained_s: also run each row on and on for so many seconds.
         roofline: also measure the peaks that operators are compared with.
+        keep: takes each profile as soon as its group is measured, and again with its parity once all are.
+        reference: a row whose outputs here all others are compared with; no time is taken of it.
 
     Returns:
         The rows that were measured, in order, as profiles, and the failures.
@@ -119,24 +148,84 @@ def profile_rows(
     Raises:
         ProfileError: no row at all could be measured.
     """
-    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    waiting, devices = [row for row in rows if row.error is None], {}
-    operators = OperatorPass(operator_runs, settings.batch_size, roofline)
-    while waiting:
-        with ExitStack() as stack:
-            group = _load_group(waiting, devices, stack, settings.batch_size)
-            _measure(group, settings)
-            for row in group:
-                _finish(row, operators, sustained_s)
-    compare_outputs(rows)
+    reference = _run_reference(reference, settings.batch_size)
+    sweep = _Sweep(settings, operator_runs, sustained_s, roofline, keep, reference)
+    by_device: dict[str, list[Row]] = {}
+    for row in rows:
+        by_device.setdefault(row.device_name, []).append(row)
+    _measure_at_once(sweep, list(by_device.values()))
     failures = [
         FailedRow(row.runtime, row.threads, settings.batch_size, row.error, row.precision, row.device_name)
         for row in rows if row.error
     ]
-    profiles = [_to_profile(row, settings, started) for row in rows if row.error is None]
+    profiles = [row.finished or sweep.describe(row) for row in rows if row.error is None]
     if not profiles:
         raise ProfileError("nothing could be measured: " + "; ".join(Profiles([], failures).describe_failures()))
+    for profile in profiles:
+        keep(profile)
     return Profiles(profiles, failures)
+
+
+def _measure_at_once(sweep: "_Sweep", groups: list[list[Row]]) -> None:
+    """Each group in a thread; an interruption ends the processes that the threads wait for."""
+    if len(groups) < 2:
+        for rows in groups:
+            sweep.measure(rows)
+        return
+    with ThreadPoolExecutor(len(groups)) as pool:
+        try:
+            list(pool.map(sweep.measure, groups))
+        except BaseException:
+            sweep.stopped.set()
+            for row in (row for rows in groups for row in rows if row.worker is not None):
+                row.worker.process.kill()
+            raise
+
+
+def _run_reference(row: Row | None, batch_size: int) -> Row | None:
+    """The row with its outputs, or with the reason why it has none."""
+    if row is not None:
+        try:
+            with row.open_worker() as worker:
+                row.loaded = worker.start(row.runtime, row.artifact, row.threads, batch_size)
+                row.outputs = worker.outputs()
+        except MsnoahError as error:
+            row.error = str(error)
+    return row
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """How the rows of a command are measured."""
+
+    settings: ProfileConfig
+    operator_runs: int
+    sustained_s: float | None
+    roofline: bool
+    keep: Callable[[Profile], None]
+    reference: Row | None
+    stopped: Event = field(default_factory=Event)
+    started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
+
+    def measure(self, rows: list[Row]) -> None:
+        """Measures the rows of one device that have neither an error nor an earlier profile."""
+        waiting = [row for row in rows if row.error is None and row.finished is None]
+        devices: dict[str, Device] = {}
+        operators = OperatorPass(self.operator_runs, self.settings.batch_size, self.roofline)
+        while waiting and not self.stopped.is_set():
+            with ExitStack() as stack:
+                group = _load_group(waiting, devices, stack, self.settings.batch_size)
+                _measure(group, self.settings)
+                for row in group:
+                    _finish(row, operators, self.sustained_s)
+            compare_outputs(rows, self.reference)
+            for row in group:
+                if row.error is None:
+                    self.keep(self.describe(row))
+
+    def describe(self, row: Row) -> Profile:
+        """What was found of a row, with its circumstances."""
+        return _to_profile(row, self.settings, self.started)
 
 
 def _load_group(waiting: list[Row], devices: dict[str, Device], stack: ExitStack, batch_size: int) -> list[Row]:
@@ -162,29 +251,34 @@ def _load(row: Row, devices: dict[str, Device], stack: ExitStack, batch_size: in
         row.device = devices[row.device_name]
         row.loaded = row.worker.start(row.runtime, row.artifact, row.threads, batch_size)
         row.peak_memory_mb = row.worker.peak_memory_mb()
+        if row.device_name != LOCAL:  # which may be lost before the end
+            row.outputs = row.worker.outputs()
     except MsnoahError as error:
         row.error = str(error)
 
 
 def _measure(rows: list[Row], settings: ProfileConfig) -> None:
     goal = Goal(settings.interval, settings.time_limit_s) if settings.time_limit_s else None
-    results = interleave([row.worker for row in rows], settings.warmup, settings.repeats, goal)
+    name = next((f"profile on {row.device_name}" for row in rows if row.device_name != LOCAL), "profile")
+    results = interleave([row.worker for row in rows], settings.warmup, settings.repeats, goal, name=name)
     for row, result in zip(rows, results):
-        if isinstance(result, MsnoahError):
-            row.error = str(result)
-        else:
+        if isinstance(result, Samples):
             row.samples = result
+        elif isinstance(result.cause, DeviceError) and result.samples.wall_ms:  # the runs before are as good as any
+            row.samples, row.cut_short = result.samples, str(result)
+        else:
+            row.error = str(result)
 
 
 def _finish(row: Row, operators: OperatorPass, sustained_s: float | None) -> None:
     """Asks for memory, outputs and the rest, in this order: the passes after need memory of their own."""
-    if row.error is not None:
+    if row.error is not None or row.cut_short is not None:
         return
     try:
         row.load_after = row.worker.device().load_average
         row.telemetry = row.worker.telemetry()
         row.peak_memory_mb = row.worker.peak_memory_mb()
-        row.outputs = row.worker.outputs()
+        row.outputs = row.outputs or row.worker.outputs()
         row.energy_j = _take_energy(row)
         row.sustained = _sustain(row, sustained_s) if sustained_s else None
         if operators.runs:
@@ -215,7 +309,7 @@ def _to_profile(row: Row, settings: ProfileConfig, started: str) -> Profile:
         batch_size=settings.batch_size, warmup=settings.warmup, device=row.device, device_name=row.device_name,
         started=started, wall_ms=row.samples.wall_ms, cpu_ms=row.samples.cpu_ms, rounds=row.samples.rounds,
         interval_goal=settings.interval if settings.time_limit_s else None, load_after=row.load_after,
-        telemetry_after=row.telemetry, energy_j=row.energy_j, sustained=row.sustained,
+        cut_short=row.cut_short, telemetry_after=row.telemetry, energy_j=row.energy_j, sustained=row.sustained,
         peak_memory_mb=row.peak_memory_mb, operators=row.operators, peaks=row.peaks, parity=row.parity, notes=row.notes,
         msnoah=msnoah.__version__, commit=find_commit(), **row.loaded,
     )

@@ -23,7 +23,7 @@ from msnoah.deploy.process_ending import describe_ending, last_words
 from msnoah.deploy.raw_arrays import read_arrays, write_arrays
 from msnoah.deploy.runtimes.base import OperatorTime
 from msnoah.deploy.telemetry import Telemetry
-from msnoah.errors import ProfileError
+from msnoah.errors import MsnoahError, ProfileError
 
 ANSWER_LIMIT_S = 1800.0  # one load or one round of runs; a worker that needs longer hangs
 PACKAGE_ROOT = str(Path(msnoah.__file__).resolve().parents[1])
@@ -39,14 +39,14 @@ class WorkerProcess:
     """
 
     def __init__(self, command: Sequence[str] = WORKER, limit_s: float = ANSWER_LIMIT_S):
-        self.limit_s = limit_s
+        self.limit_s, self.expired = limit_s, False
         self.folder = tempfile.TemporaryDirectory()  # runtimes litter their working directory
         self.log_path = Path(self.folder.name) / "stderr"
         paths = os.pathsep.join(filter(None, [PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=self.folder.name,
-                env={**os.environ, "PYTHONPATH": paths}, text=True, encoding="utf-8",
+                env={**os.environ, "PYTHONPATH": paths}, text=True, encoding="utf-8", errors="replace",
             )
 
     def __enter__(self) -> "WorkerProcess":
@@ -54,7 +54,9 @@ class WorkerProcess:
 
     def __exit__(self, *_) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        self._end_input()
+        self.process.stdout.close()
         self.folder.cleanup()
 
     def start(self, runtime: str, artifact: Artifact, threads: int, batch_size: int) -> dict[str, Any]:
@@ -120,7 +122,7 @@ class WorkerProcess:
 
     def ask(self, do: str, **arguments) -> dict[str, Any]:
         """Sends one request and waits for its answer, at most `limit_s` seconds."""
-        guard = Timer(self.limit_s, self.process.kill)
+        guard = Timer(self.limit_s, self._expire)
         guard.start()
         try:
             self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
@@ -131,14 +133,40 @@ class WorkerProcess:
         finally:
             guard.cancel()
         if not line:
-            raise ProfileError(f"the measuring process {self._ending()} in '{do}'{last_words(self.log_path)}")
-        answer = json.loads(line)
+            raise self.explain_death(do)
+        answer = _read_answer(line, do)
         if "error" in answer:
             raise ProfileError(answer["error"])
         return answer
 
+    def explain_death(self, do: str) -> MsnoahError:
+        """What became of the process, which ended instead of answering."""
+        return ProfileError(f"the measuring process {self._ending()} in '{do}'{last_words(self.log_path)}")
+
+    def _end_input(self) -> None:
+        try:
+            self.process.stdin.close()
+        except OSError:  # a request that a dead process never took
+            pass
+
+    def _expire(self) -> None:
+        self.expired = True
+        self.process.kill()
+
     def _ending(self) -> str:
         code = self.process.wait()
+        if self.expired:
+            return f"was ended: no answer within {self.limit_s:g} s"
         if -code == getattr(signal, "SIGKILL", None):
-            return f"was killed (out of memory, or no answer within {self.limit_s:g} s)"
+            return "was killed (out of memory, if nobody else did it)"
         return describe_ending(code)
+
+
+def _read_answer(line: str, do: str) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+    except json.JSONDecodeError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise ProfileError(f"the measuring process answered '{do}' with {line.strip()[:80]!r}; expected a JSON object")
+    return answer

@@ -16,6 +16,7 @@ from msnoah.commands.compare import compare, declare_compare
 from msnoah.commands.conversion import convert, declare_convert, declare_verify, verify
 from msnoah.commands.degrees import declare_degrees, degrees
 from msnoah.commands.demo import declare_demo, demo
+from msnoah.commands.devices import declare_devices, devices
 from msnoah.commands.evaluation import declare_eval, evaluate
 from msnoah.commands.models import declare_models, models
 from msnoah.commands.profile import declare_profile, profile
@@ -106,4 +107,5 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "models": (models, declare_models),
     "runtimes": (runtimes, declare_runtimes),
     "build-runner": (build_runner, declare_build_runner),
+    "devices": (devices, declare_devices),
 }

@@ -28,7 +28,7 @@ class DataError(MsnoahError):
 
 
 class DeviceError(MsnoahError):
-    """A device that is not on this machine or that MindSpore cannot use."""
+    """A device that is not on this machine, that MindSpore cannot use, or that is not reached or lost."""
 
 
 class RunFolderError(MsnoahError):

@@ -31,15 +31,14 @@ def gather_comparison(entries: Sequence[Entry]) -> Record:
 
 
 def comparison_titles() -> list[str]:
-    """Headings of the table: the run and the device, the columns of a latency table, the accuracy."""
-    return ["run", "device", *(column.title for column in COLUMNS), "accuracy"]
+    """Headings of the table: the run, the columns of a latency table, the accuracy."""
+    return ["run", *(column.title for column in COLUMNS), "accuracy"]
 
 
 def comparison_cells(entries: Sequence[Entry]) -> list[list[str]]:
     """The rows of the table; '-' is a figure that was not to be had."""
     cells = table_cells([entry.profile for entry in entries])
-    return [[entry.run, entry.profile.device_name, *row, _score_text(entry)]
-            for entry, row in zip(entries, cells, strict=True)]
+    return [[entry.run, *row, _score_text(entry)] for entry, row in zip(entries, cells, strict=True)]
 
 
 def _score_text(entry: Entry) -> str:

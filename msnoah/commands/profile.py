@@ -9,22 +9,11 @@ from msnoah.commands.records import declare_json, print_record
 
 
 def profile(arguments: argparse.Namespace) -> None:
-    """Measures the latency of a run's artifacts, or of one .onnx or .tflite file, on this machine."""
+    """Measures the latency of a run's artifacts, or of one .onnx or .tflite file, on this machine or on devices."""
     from msnoah.deploy.latency_table import latency_table
     from msnoah.deploy.operator_table import operator_tables
-    from msnoah.deploy.profiler import profile_artifact, profile_run
-    from msnoah.deploy.quantities import parse_duration
-    from msnoah.run_folder import RunFolder
 
-    passes = {"sustained_s": parse_duration(arguments.sustained) if arguments.sustained else None,
-              "roofline": arguments.operators}
-    chosen = {**_what(arguments), **chosen_settings(arguments)}
-    target = Path(arguments.target)
-    if target.suffix in (".onnx", ".tflite"):
-        profiles = profile_artifact(target, profile_settings(None, chosen), **passes)
-    else:
-        run = RunFolder.open(target)
-        profiles = profile_run(run, profile_settings(run, chosen), **passes)
+    profiles = _measure(Path(arguments.target), arguments)
     failures = [f"not measured: {words}" for words in profiles.describe_failures()]
     tables = map(operator_tables, profiles) if arguments.operators else ()
     text = "\n".join([latency_table(profiles), *failures, *tables])
@@ -49,6 +38,12 @@ def declare_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--operators", action="store_true",
         help="print times by operator and by module, beside what the machine's measured peaks allow")
+    parser.add_argument(
+        "--device", action="append", metavar="NAME_OR_YAML",
+        help="measure there instead of here, as `msnoah devices` lists them; may be given several times")
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="go on: rows that the run folder has with the same artifact and settings are not measured again")
     declare_measuring(parser)
     declare_json(parser)
 
@@ -61,6 +56,32 @@ def _what(arguments: argparse.Namespace) -> dict[str, list]:
     if "all" in (arguments.runtime or ()):
         lists["runtimes"] = list(RUNTIMES)
     return {field: list(dict.fromkeys(values)) for field, values in lists.items() if values is not None}
+
+
+def _measure(target: Path, arguments: argparse.Namespace):
+    from msnoah.deploy.profiler import profile_artifact, profile_run
+    from msnoah.deploy.quantities import parse_duration
+    from msnoah.errors import ProfileError
+    from msnoah.run_folder import RunFolder
+
+    chosen = {**_what(arguments), **chosen_settings(arguments)}
+    options = {"sustained_s": parse_duration(arguments.sustained) if arguments.sustained else None,
+               "roofline": arguments.operators, "places": _places(arguments)}
+    if target.suffix not in (".onnx", ".tflite"):
+        run = RunFolder.open(target)
+        return profile_run(run, profile_settings(run, chosen), resume=arguments.resume, **options)
+    if arguments.resume:
+        raise ProfileError("--resume needs a run folder: nothing is kept of a single file")
+    return profile_artifact(target, profile_settings(None, chosen), **options)
+
+
+def _places(arguments: argparse.Namespace) -> list:
+    """This machine, or the chosen devices, where the YAML's runtimes are measured if none is asked for."""
+    from msnoah.deploy.device_config import find_devices
+    from msnoah.deploy.places import HERE, device_place
+
+    devices = find_devices(arguments.device or [])
+    return [device_place(device, only=arguments.runtime is None) for device in devices] or [HERE]
 
 
 def _names(text: str) -> list[str]:

@@ -41,7 +41,7 @@ def test_text_is_aligned_and_complete(make_profile):
 
 def test_columns_that_some_machines_lack_stand_in_the_text_where_one_row_has_them(make_profile):
     rounds = [{"start_s": float(n), "runs": 10, "reference_ms": 1.0 if n < 6 else 1.5} for n in range(8)]
-    rows = [make_profile([3.0] * 60 + [9.0] * 20, rounds=rounds, energy_j=0.25), make_profile(runtime="mindspore")]
+    rows = [make_profile([3.0] * 60 + [9.0] * 20, rounds=rounds, energy_j=0.25), make_profile(device_name="board")]
     cells = dict(zip([column.title for column in COLUMNS], table_cells(rows)[0]))
     assert (cells["calm p50 CPU ms"], cells["calm rounds"], cells["interval"], cells["mJ a run"]) == (
         "3.00", "6/8", "0.0%", "250")

@@ -102,8 +102,8 @@ def test_a_profiled_run_and_its_tables(exported_run, make_profile):
             "measured on another model.onnx",
         )
     )
-    assert "| onnxruntime | 1 | 1 | float32 | 1.10 |" in (exported_run.path / "latency.md").read_text()
-    assert (exported_run.path / "latency.csv").read_text().splitlines()[2].startswith("onnxruntime,1,1,float32,1.10,")
+    assert "| onnxruntime | local | 1 | 1 | float32 | 1.10 |" in (exported_run.path / "latency.md").read_text()
+    assert (exported_run.path / "latency.csv").read_text().splitlines()[2].startswith("onnxruntime,local,1,1,float32,1.10,")
 
 
 def test_hostile_names_are_escaped(exported_run, make_export_record, make_profile):

@@ -1,0 +1,1 @@
+"""Ways to a device: this machine, ssh, adb."""

@@ -18,7 +18,7 @@ class OperatorTime:
     Attributes:
         operator: its kind, in the runtime's words.
         count: nodes in this row: 1, or all of the kind.
-        ms: median milliseconds a run.
+        ms: milliseconds a run, the median of the faster half of the profiled runs.
         share: of the time of all operators (0-1).
         node: its name in the runtime; "" of a sum.
         sources: nodes or values of the artifact that it stands for, as far as the runtime tells.
@@ -100,7 +100,10 @@ NodeTimes = Mapping[NodeKey, list[float]]
 def median_times(
     durations: NodeTimes, runs: int, origins: Mapping[NodeKey, Origin] | None = None
 ) -> list[OperatorTime]:
-    """A row a node: the median over `runs` runs, the first left out; what runs several times in one run is added up."""
+    """A row a node: the median of the faster half of `runs` runs, the first left out.
+
+    Profilers take wall time, which other programs only lengthen. What runs several times in one run is added up.
+    """
     medians = {key: _median_run(times, runs) for key, times in durations.items()}
     total = sum(medians.values()) or 1.0
     found = origins or {}
@@ -111,9 +114,10 @@ def median_times(
 
 
 def _median_run(times: list[float], runs: int) -> float:
-    """The median run; the mean where a node did not run equally often in each, as in a loop."""
+    """The median of the faster half; the mean where a node did not run equally often in each run, as in a loop."""
     calls, rest = divmod(len(times), runs)
     if rest or not calls:
         return sum(times) / runs
     each_run = [sum(times[start:start + calls]) for start in range(0, len(times), calls)]
-    return statistics.median(each_run[1:] or each_run)
+    ordered = sorted(each_run[1:] or each_run)
+    return statistics.median(ordered[:(len(ordered) + 1) // 2])

@@ -66,7 +66,7 @@ class MindSporeSession:
         return [output.asnumpy() for output in outputs]
 
     def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
-        """Median kernel time of each node over `runs` runs after one that is left out, from MindSpore's profiler.
+        """Kernel time of each node over `runs` runs after one that is left out, from MindSpore's profiler.
 
         Nodes of a MindIR that was loaded are named by primitive and number (`Default/MatMul-op3`).
         """

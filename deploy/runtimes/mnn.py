@@ -68,14 +68,15 @@ class MnnSession:
         return [np.array(self.expr.convert(output, layout).read()) for output in outputs]
 
     def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
-        """Median time of each node over `runs` runs after one that is left out, from MNN's older interface.
+        """Time of each node over `runs` runs after one that is left out, from MNN's older interface.
 
-        Its interpreter calls back before and after each node, and that call is in the node's time.
+        Its interpreter calls back before and after each node, and that call is in the node's time: CPU time where there
+        is one thread, which other programs do not lengthen.
         """
         interpreter = self.mnn.Interpreter(str(self.folder / MODEL_FILE))
         session = interpreter.createSession({"backend": "CPU", "numThread": self.threads, "precision": "high"})
         self._set_inputs(interpreter, session, feeds)
-        recorder = NodeRecorder()
+        recorder = NodeRecorder(time.process_time if self.threads == 1 else time.perf_counter)
         for _ in range(runs + 1):
             interpreter.runSessionWithCallBackInfo(session, recorder.begin, recorder.end)
         origins = {key: trace_origin(key) for key in recorder.durations}
@@ -92,7 +93,7 @@ class MnnSession:
 class NodeRecorder:
     """Takes the time between MNN's calls before and after each node; several nodes may have one name."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter):
+    def __init__(self, clock: Callable[[], float]):
         self.clock = clock
         self.durations: dict[NodeKey, list[float]] = defaultdict(list)
 

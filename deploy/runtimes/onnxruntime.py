@@ -76,7 +76,7 @@ class OnnxSession:
         return self.session.run(None, self._named(feeds))
 
     def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
-        """Median kernel time of each node of the optimised graph over `runs` runs after one that is left out."""
+        """Kernel time of each node of the optimised graph over `runs` runs after one that is left out."""
         with tempfile.TemporaryDirectory() as folder:
             optimised = Path(folder) / "optimised.onnx"
             profiled = _open_session(

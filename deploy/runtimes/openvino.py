@@ -61,7 +61,7 @@ class OpenVinoSession:
         return [self.request.get_output_tensor(index).data.copy() for index in self.outputs]
 
     def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
-        """Median time of each node that ran over `runs` runs after one that is left out.
+        """Time of each node that ran over `runs` runs after one that is left out.
 
         Nodes are those of the compiled graph: fused ones are not in it, changes of layout (Reorder) are. A node's time
         is a whole number of microseconds.

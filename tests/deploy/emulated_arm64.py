@@ -10,6 +10,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from msnoah.deploy.worker_process import PACKAGE_ROOT
+
 QEMU = "qemu-aarch64-static"
 PROGRAMS = {QEMU: "qemu-user-static", "apt-get": "apt", "dpkg": "dpkg"}
 PYTHON = "3.11"
@@ -33,17 +35,17 @@ def build_root(folder: Path, wheels: Sequence[str]) -> Path:
         _run(["dpkg", "-x", str(archive), str(root)], folder)
     for wheel in _download_wheels(folder, wheels):
         with zipfile.ZipFile(wheel) as packed:
-            packed.extractall(site_packages(root))
+            packed.extractall(_site_packages(root))
     return root
 
 
 def python_command(root: Path, *arguments: str) -> list[str]:
-    """The command that runs the root's Python."""
-    return [QEMU, "-L", str(root), str(root / "usr" / "bin" / f"python{PYTHON}"), *arguments]
+    """The command that runs the root's Python, which finds msnoah as it lies here and the wheels for Arm."""
+    paths = f"PYTHONPATH={_site_packages(root)}:{PACKAGE_ROOT}"
+    return [QEMU, "-L", str(root), "-E", paths, str(root / "usr" / "bin" / f"python{PYTHON}"), *arguments]
 
 
-def site_packages(root: Path) -> Path:
-    """Where the wheels are unpacked, for PYTHONPATH."""
+def _site_packages(root: Path) -> Path:
     return root / "site-packages"
 
 

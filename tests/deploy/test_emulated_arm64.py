@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from emulated_arm64 import Unobtainable, build_root, python_command, site_packages
+from emulated_arm64 import Unobtainable, build_root, python_command
 from test_runtimes_mobile import GRAPHS, require
 
 from msnoah.deploy.artifact import TensorSpec
@@ -33,9 +33,8 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture
-def arm_worker(root, monkeypatch):
+def arm_worker(root):
     """Starts workers of the emulated machine."""
-    monkeypatch.setenv("PYTHONPATH", str(site_packages(root)))
     return lambda: WorkerProcess(python_command(root, "-m", "msnoah.deploy.worker"), limit_s=300)
 
 

@@ -51,7 +51,7 @@ def write_pair(root, split, number):
 def job(tmp_path_factory):
     """The folder of a job on which all commands have worked."""
     root = tmp_path_factory.mktemp("segmentation_job")
-    for split, count in (("train", 8), ("val", 3)):
+    for split, count in (("train", 4), ("val", 3)):
         for number in range(count):
             write_pair(root / "discs", split, number)
     (root / "tiny.yaml").write_text(CONFIG, encoding="utf-8")

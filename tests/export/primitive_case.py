@@ -1,6 +1,5 @@
 """One row of the primitive tests: a tiny Cell is exported, converted, and run in ONNX Runtime on the same inputs."""
 
-import gc
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,6 @@ from primitive_cells import Apply
 
 from msnoah.export.catalog import list_primitives
 from msnoah.export.converter import find_operators, mindir_to_onnx
-
-gc.freeze()  # Every export and conversion collects garbage; what is imported by now need not be searched each time.
 
 TOLERANCE = 1e-5
 """Largest difference, relative to the largest element: float32 sums in another order stay far below."""

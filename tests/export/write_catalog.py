@@ -5,6 +5,7 @@ replaces the rows of the primitives that they name.
 """
 
 import csv
+import gc
 import importlib
 import sys
 import tempfile
@@ -32,8 +33,9 @@ def main(families: list[str]) -> None:
 
     from msnoah.export.converter import find_operators
 
-    fresh = {}
-    for case_ in tqdm(find_cases(families)):
+    fresh, cases = {}, find_cases(families)
+    gc.freeze()   # every export collects garbage; what is imported by now need not be searched each time
+    for case_ in tqdm(cases):
         with tempfile.TemporaryDirectory() as folder:
             export(case_, Path(folder) / "net.mindir")
             found = find_operators(Path(folder) / "net.mindir", opset=case_.opset)

@@ -29,15 +29,15 @@ def test_model_computes_what_the_authors_model_does_and_fuses_exactly(name):
     assert count_parameters(model) == contract["params"]
     fill(model, VALUES.get(name, slab_value))
     places = _places(name)
-    seen = watch(model, places)
-    output = model(image_batch()).asnumpy()
+    seen, images = watch(model, places), image_batch()
+    output = model(images).asnumpy()
     for place in places:
         sample = _sample(seen[place], tuple(MODELS[f"{name}/mid/{place}/shape"]))
         assert relative_error(sample, MODELS[f"{name}/mid/{place}"]) <= GATE, place
     assert relative_error(output, MODELS[f"{name}/output"]) <= GATE
     fused = fuse(model)
     assert count_parameters(fused) == contract["fused"] - UNREAD.get(name, 0)
-    assert relative_error(fused(image_batch()).asnumpy(), output) <= GATE
+    assert relative_error(fused(images[:1]).asnumpy(), output[:1]) <= GATE     # one of the two: half the time
 
 
 @pytest.mark.parametrize("name", ["slab_deit_t", pytest.param("deit_t_prepbn", marks=pytest.mark.slow)])

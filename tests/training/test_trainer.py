@@ -1,6 +1,7 @@
 """Whole runs of a small net on the digits, in this process."""
 
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from msnoah.checkpoint import read_state
 from msnoah.errors import CheckpointError, ConfigError, TrainingError
 from msnoah.nn import step_inputs
+from msnoah.run_folder import RunFolder
 from msnoah.training.evaluator import evaluate_run
 from msnoah.training.optimizers import AdamW
 from msnoah.training.schedules import learning_rate
@@ -45,8 +47,12 @@ def test_learns_the_digits_and_evaluates_what_it_kept(make_config, make_run):
     assert np.sum(best["confusion"]) == best["images"]
 
 
-@pytest.mark.parametrize("settings", [{"optimizer": {"name": "sgd", "lr": 0.05, "nesterov": True}}, {"amp_level": "O2"},
-                                      {"mode": "pynative"}, EVERYTHING])
+@pytest.mark.parametrize("settings", [
+    pytest.param({"optimizer": {"name": "sgd", "lr": 0.05, "nesterov": True}, "mode": "pynative", "batch_size": 480},
+                 id="sgd-pynative"),
+    pytest.param({"amp_level": "O2", "batch_size": 480}, id="O2"),
+    pytest.param(EVERYTHING, id="everything"),
+    pytest.param({"mode": "pynative"}, id="pynative", marks=pytest.mark.slow)])
 def test_an_interrupted_run_goes_on_bit_for_bit(settings, make_config, make_run, monkeypatch):
     config = make_config(model_args={"drop_path_rate": 0.3}, **settings)
     whole, parts = make_run(config, "whole"), make_run(config, "parts")
@@ -90,10 +96,30 @@ def test_last_checkpoint_is_what_was_measured_last(make_config, make_run):
     assert (last["top1"], last["loss"]) == (record["last_top1"], run.history()[-1]["val_loss"])
 
 
-def test_a_finished_run_stays_as_it_is(make_config, make_run, capsys):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What `train` gave for one epoch, and where the run lies; tests work on copies."""
+    results = []
+
+    def once(config) -> tuple[dict, RunFolder]:
+        if not results:
+            run = RunFolder.create(tmp_path_factory.mktemp("trained") / "run", config)
+            results.extend([train(config, run), run])
+        return tuple(results)
+
+    return once
+
+
+@pytest.fixture
+def finished(make_config, trained, tmp_path):
+    """The config of one epoch, a run that was trained by it, and what `train` gave."""
     config = make_config(epochs=1)
-    run = make_run(config)
-    first = train(config, run)
+    record, run = trained(config)
+    return config, RunFolder(shutil.copytree(run.path, tmp_path / "run")), record
+
+
+def test_a_finished_run_stays_as_it_is(finished, capsys):
+    config, run, first = finished
     before = run.last_checkpoint.read_bytes()
     again = train(config, run, resume=True)
     assert again == {**first, "resumed": "finished already"}
@@ -101,28 +127,23 @@ def test_a_finished_run_stays_as_it_is(make_config, make_run, capsys):
     assert run.last_checkpoint.read_bytes() == before
 
 
-def test_a_run_killed_before_its_first_checkpoint_starts_again(make_config, make_run):
-    config = make_config(epochs=1)
-    whole, killed = make_run(config, "whole"), make_run(config, "killed")
-    train(config, whole)
+def test_a_run_killed_before_its_first_checkpoint_starts_again(finished, make_run):
+    config, whole, _ = finished
+    killed = make_run(config, "killed")
     train(config, killed, resume=True)
     assert same_bits(killed.last_checkpoint, whole.last_checkpoint)
 
 
-def test_history_after_the_checkpoint_is_dropped(make_config, make_run):
-    config = make_config(epochs=1)
-    run = make_run(config)
-    train(config, run)
+def test_history_after_the_checkpoint_is_dropped(finished):
+    config, run, _ = finished
     expected = run.history()
     run.append_history({"epoch": 2, "val_top1": 1.0})   # as a kill between the two files leaves it
     train(config, run, resume=True)
     assert run.history() == expected
 
 
-def test_what_cannot_be_resumed_says_why(make_config, make_run, tmp_path):
-    config = make_config(epochs=1)
-    run = make_run(config)
-    train(config, run)
+def test_what_cannot_be_resumed_says_why(finished, make_config, tmp_path):
+    config, run, _ = finished
     with pytest.raises(TrainingError, match="a run lies there already"):
         train(config, run)
     with pytest.raises(ConfigError, match=r"train.batch_size is 120, but .*run was trained with 240"):
@@ -137,10 +158,8 @@ def test_what_cannot_be_resumed_says_why(make_config, make_run, tmp_path):
         train(config, type(run)(tmp_path / "empty"), resume=True)
 
 
-def test_a_weights_file_is_no_training_state(make_config, make_run):
-    config = make_config(epochs=1)
-    run = make_run(config)
-    train(config, run)
+def test_a_weights_file_is_no_training_state(finished):
+    config, run, _ = finished
     run.last_checkpoint.unlink()
     os.link(run.best_checkpoint, run.last_checkpoint)
     with pytest.raises(CheckpointError, match="lacks 'state'"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msnoah.commands.profile_settings import chosen_settings, declare_measuring, profile_settings
 from msnoah.commands.records import declare_json, print_record
+from msnoah.errors import MsnoahError
 
 
 def profile(arguments: argparse.Namespace) -> None:
@@ -13,11 +14,9 @@ def profile(arguments: argparse.Namespace) -> None:
     from msnoah.deploy.latency_table import latency_table
     from msnoah.deploy.operator_table import operator_tables
     from msnoah.deploy.profiler import profile_artifact, profile_run
-    from msnoah.deploy.quantities import parse_duration
     from msnoah.run_folder import RunFolder
 
-    passes = {"sustained_s": parse_duration(arguments.sustained) if arguments.sustained else None,
-              "roofline": arguments.operators}
+    passes = {"sustained_s": _sustained_s(arguments.sustained), "roofline": arguments.operators}
     chosen = {**_what(arguments), **chosen_settings(arguments)}
     target = Path(arguments.target)
     if target.suffix in (".onnx", ".tflite"):
@@ -61,6 +60,15 @@ def _what(arguments: argparse.Namespace) -> dict[str, list]:
     if "all" in (arguments.runtime or ()):
         lists["runtimes"] = list(RUNTIMES)
     return {field: list(dict.fromkeys(values)) for field, values in lists.items() if values is not None}
+
+
+def _sustained_s(text: str | None) -> float | None:
+    from msnoah.deploy.quantities import parse_duration
+
+    seconds = None if text is None else parse_duration(text)
+    if seconds is not None and seconds < 1:
+        raise MsnoahError(f"--sustained {text}: expected at least 1 s, as in 5min")
+    return seconds
 
 
 def _names(text: str) -> list[str]:

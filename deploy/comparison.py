@@ -103,7 +103,7 @@ def _load_rows(source: Source) -> dict[tuple, Profile]:
 
 
 def _match_single(before: dict[tuple, Profile], after: dict[tuple, Profile]) -> list[tuple[Profile, Profile]]:
-    """One profile a side, of the same runtime, threads and batch size: to compare an int8 artifact with its float one."""
+    """One profile a side, of the same runtime, threads and batch size: an int8 artifact and its float one, say."""
     if len(before) != 1 or len(after) != 1:
         return []
     [old], [new] = before.values(), after.values()

@@ -5,6 +5,8 @@ else the machine does hits all of them alike. A round begins with a run that is 
 have emptied the caches.
 """
 
+import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from msnoah.deploy.measurement import Samples
 from msnoah.errors import MsnoahError
 
 ROUND = 10
+SHORT_ROUND_MS = 20.0  # with a goal, rounds of fast candidates have more runs: shorter ones measure the scheduler
+MOST_RUNS = 200  # in a round
 
 Result = Samples | MsnoahError
 
@@ -103,15 +107,21 @@ class _Turns:
             if isinstance(result, Samples):
                 missing = repeats - len(result.wall_ms)
                 if missing > 0 or goal is not None and elapsed_s < goal.time_limit_s and not _is_known(result, goal):
-                    sizes[index] = min(ROUND, missing) if missing > 0 else ROUND
+                    sizes[index] = _round_size(result) if goal else min(ROUND, missing)
         return sizes
 
     def describe(self, goal: Goal | None) -> str:
         """The widest interval so far, beside the goal's."""
         if goal is None:
             return ""
-        widths = [_width(result) for result in self.results if isinstance(result, Samples)]
-        return f"widest interval {max(widths, default=0):.1%}, goal {goal.interval:.1%}"
+        widest = max((_width(result) for result in self.results if isinstance(result, Samples)), default=0.0)
+        return f"widest interval {widest:.1%} of {goal.interval:.1%}" if math.isfinite(widest) else ""
+
+
+def _round_size(samples: Samples) -> int:
+    if not samples.cpu_ms:
+        return ROUND
+    return max(ROUND, min(MOST_RUNS, round(SHORT_ROUND_MS / max(statistics.median(samples.cpu_ms), 1e-3))))
 
 
 def _is_known(samples: Samples, goal: Goal) -> bool:

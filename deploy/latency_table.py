@@ -99,9 +99,19 @@ def latency_table(profiles: Sequence[Profile]) -> str:
     cells = [[column.title for column in COLUMNS], *table_cells(profiles)]
     shown = [column for column in zip(*cells) if column[0] not in SELDOM or not set(column[1:]) <= {"-", LOCAL}]
     lines = align_table(list(zip(*shown)))
-    warnings = [f"warning: {profile.label}: {words}" for profile in profiles for words in profile.warnings()]
+    warnings = [f"warning: {words}" for words in gather_warnings(profiles)]
     curves = [f"sustained: {one.label}: {one.sustained.describe()}" for one in profiles if one.sustained]
     return "\n".join([*lines, *curves, *warnings])
+
+
+def gather_warnings(profiles: Sequence[Profile]) -> list[str]:
+    """What is to be known of each row, in words; what holds for several is one line, with their labels."""
+    found: dict[str, list[str]] = {}
+    for profile in profiles:
+        for words in profile.warnings():
+            found.setdefault(words, []).append(profile.label)
+    everyone = len(profiles) if len(profiles) > 1 else 0
+    return [f"{'all rows' if len(labels) == everyone else '; '.join(labels)}: {words}" for words, labels in found.items()]
 
 
 def align_table(cells: Sequence[Sequence[str]]) -> list[str]:
@@ -117,7 +127,8 @@ def format_markdown(profiles: Sequence[Profile]) -> str:
 
 def format_csv(profiles: Sequence[Profile]) -> str:
     """The table as comma-separated values; an unknown figure is an empty cell."""
-    return csv_table([[column.title for column in COLUMNS], *[[column.cell(p) for column in COLUMNS] for p in profiles]])
+    rows = [[column.cell(profile) for column in COLUMNS] for profile in profiles]
+    return csv_table([[column.title for column in COLUMNS], *rows])
 
 
 def markdown_table(lines: Sequence[Sequence[str]]) -> str:

@@ -29,7 +29,7 @@ def find_noise(
         (load_average is not None and load_average > cores,
          f"load average {load_average} on {cores} cores before the first run: other processes were running"),
         (threads > cores, f"{threads} threads on {cores} cores"),
-        (high - low > WIDE_INTERVAL * median, f"{interval}: repeat on a quiet machine"),
+        (goal is None and high - low > WIDE_INTERVAL * median, f"{interval}: repeat on a quiet machine"),
     )
     return [words for found, words in signs if found] + _find_restless_rounds(samples, goal)
 
@@ -40,8 +40,7 @@ def _find_restless_rounds(samples: Samples, goal: float | None) -> list[str]:
         return []
     found = estimate(samples.cpu_ms, samples.rounds)
     if found.rounds >= LEAST_ROUNDS and found.calm < LEAST_ROUNDS:
-        return [f"only {found.calm} of {found.rounds} rounds were calm: the machine was too noisy; give it more time"]
+        return [f"fewer than {LEAST_ROUNDS} rounds were calm: the machine was too noisy; give it more time"]
     if LEAST_ROUNDS <= found.calm and found.width > goal:
-        wide = f"{found.width:.1%} wide, not {goal:.1%}"
-        return [f"the interval of the median CPU time is {wide}: the time limit was over"]
+        return [f"the median CPU time is not known to {goal:.1%} (see its interval): the time limit was over"]
     return []

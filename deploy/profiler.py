@@ -24,7 +24,8 @@ from msnoah.deploy.resuming import take_finished
 from msnoah.deploy.rows import FailedRow, Profiles, Row
 from msnoah.deploy.runtimes.table import RUNTIMES, find_runtime
 from msnoah.deploy.statistics import percentile
-from msnoah.deploy.sustained import sustain
+from msnoah.deploy.sustained import Sustained, sustain
+from msnoah.deploy.telemetry import Telemetry
 from msnoah.errors import DeviceError, MsnoahError, ProfileError, RunFolderError
 from msnoah.run_folder import RunFolder
 from msnoah.source_commit import find_commit
@@ -276,10 +277,9 @@ def _finish(row: Row, operators: OperatorPass, sustained_s: float | None) -> Non
         return
     try:
         row.load_after = row.worker.device().load_average
-        row.telemetry = row.worker.telemetry()
         row.peak_memory_mb = row.worker.peak_memory_mb()
         row.outputs = row.outputs or row.worker.outputs()
-        row.energy_j = _take_energy(row)
+        row.telemetry, row.energy_j = _read_telemetry(row)
         row.sustained = _sustain(row, sustained_s) if sustained_s else None
         if operators.runs:
             operators.take(row)
@@ -287,16 +287,25 @@ def _finish(row: Row, operators: OperatorPass, sustained_s: float | None) -> Non
         row.notes.append(f"latencies only: {error}")
 
 
-def _take_energy(row: Row) -> float | None:
-    """Joules of one run, where the device has a counter or a sensor."""
-    if row.telemetry.energy_j is None and row.telemetry.power_w is None:
-        return None
-    runs = math.ceil(ENERGY_MS / max(percentile(row.samples.wall_ms, 50), 1e-3))
-    joules = row.worker.energy_j(runs)
-    return None if joules is None else joules / runs
+def _read_telemetry(row: Row) -> tuple[Telemetry | None, float | None]:
+    """What the device tells after the last run, and joules of one run where it has a counter or a sensor.
+
+    A runner of another kind than ours may know of neither: that costs no more than these figures.
+    """
+    telemetry = None
+    try:
+        telemetry = row.worker.telemetry()
+        if telemetry.energy_j is None and telemetry.power_w is None:
+            return telemetry, None
+        runs = math.ceil(ENERGY_MS / max(percentile(row.samples.wall_ms, 50), 1e-3))
+        joules = row.worker.energy_j(runs)
+        return telemetry, None if joules is None else joules / runs
+    except MsnoahError as error:
+        row.notes.append(f"no telemetry: {error}")
+        return telemetry, None
 
 
-def _sustain(row: Row, seconds: float):
+def _sustain(row: Row, seconds: float) -> Sustained:
     return sustain(row.worker, percentile(row.samples.wall_ms, 50), seconds, f"{row.runtime}, threads {row.threads}")
 
 

@@ -12,6 +12,7 @@ from msnoah.deploy.device import Device
 from msnoah.deploy.measurement import Samples
 from msnoah.deploy.parity import Parity
 from msnoah.deploy.profile import LOCAL, Profile
+from msnoah.deploy.sustained import Sustained
 from msnoah.deploy.telemetry import Telemetry
 from msnoah.deploy.worker_process import WorkerProcess
 
@@ -40,7 +41,7 @@ class Row:
     peaks: Peaks | None = None  # of its device at as many threads
     energy_j: float | None = None  # of one run
     telemetry: Telemetry | None = None  # after the last run
-    sustained: Any = None
+    sustained: Sustained | None = None
     parity: Parity | None = None
     notes: list[str] = field(default_factory=list)
     cut_short: str | None = None  # what ended the measurement before it had all its runs

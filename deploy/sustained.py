@@ -58,7 +58,8 @@ class Sustained(BaseModel):
         """The curve in one line."""
         first, last = self._ends()
         ends = f"p50 CPU {_median(first, 'p50_cpu_ms'):.3g} -> {_median(last, 'p50_cpu_ms'):.3g} ms"
-        words = [f"{self.duration_s / 60:.3g} min, {sum(one.runs for one in self.windows)} runs: {ends}"]
+        length = f"{self.duration_s / 60:.3g} min" if self.duration_s >= 60 else f"{self.duration_s:.3g} s"
+        words = [f"{length}, {sum(one.runs for one in self.windows)} runs: {ends}"]
         if self.slowdown is None:
             words.append("too short to tell throttling")
         else:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msnoah.commands.profile_settings import chosen_settings, declare_measuring, profile_settings
 from msnoah.commands.records import declare_json, print_record
+from msnoah.errors import MsnoahError
 
 
 def profile(arguments: argparse.Namespace) -> None:
@@ -60,13 +61,12 @@ def _what(arguments: argparse.Namespace) -> dict[str, list]:
 
 def _measure(target: Path, arguments: argparse.Namespace):
     from msnoah.deploy.profiler import profile_artifact, profile_run
-    from msnoah.deploy.quantities import parse_duration
     from msnoah.errors import ProfileError
     from msnoah.run_folder import RunFolder
 
     chosen = {**_what(arguments), **chosen_settings(arguments)}
-    options = {"sustained_s": parse_duration(arguments.sustained) if arguments.sustained else None,
-               "roofline": arguments.operators, "places": _places(arguments)}
+    options = {"sustained_s": _sustained_s(arguments.sustained), "roofline": arguments.operators,
+               "places": _places(arguments)}
     if target.suffix not in (".onnx", ".tflite"):
         run = RunFolder.open(target)
         return profile_run(run, profile_settings(run, chosen), resume=arguments.resume, **options)
@@ -82,6 +82,15 @@ def _places(arguments: argparse.Namespace) -> list:
 
     devices = find_devices(arguments.device or [])
     return [device_place(device, only=arguments.runtime is None) for device in devices] or [HERE]
+
+
+def _sustained_s(text: str | None) -> float | None:
+    from msnoah.deploy.quantities import parse_duration
+
+    seconds = None if text is None else parse_duration(text)
+    if seconds is not None and seconds < 1:
+        raise MsnoahError(f"--sustained {text}: expected at least 1 s, as in 5min")
+    return seconds
 
 
 def _names(text: str) -> list[str]:

@@ -24,7 +24,7 @@ class Scripted:
 
 
 class Timed:
-    """A candidate of a machine whose rounds each take a second; `cpu_ms(round)` is the time of its runs."""
+    """A candidate of a machine whose rounds each take a second; a run takes ten times `cpu_ms(round)`."""
 
     def __init__(self, clock, cpu_ms, reference_ms=lambda number: 1.0):
         self.clock, self.cpu_ms, self.reference_ms, self.rounds = clock, cpu_ms, reference_ms, 0
@@ -32,7 +32,7 @@ class Timed:
     def measure(self, repeats):
         self.rounds += 1
         self.clock.now += 1.0
-        times = [self.cpu_ms(self.rounds)] * repeats
+        times = [10 * self.cpu_ms(self.rounds)] * repeats
         return Samples(times, list(times), [self.reference_ms(self.rounds), 0.5])
 
 
@@ -69,7 +69,7 @@ def test_every_run_keeps_its_round_and_the_slower_reference():
     clock = Clock()
     [samples] = interleave([Timed(clock, float, lambda number: 0.1 * number)], 0, ROUND + 2, clock=clock)
     assert samples.rounds == [Round(0.0, ROUND, 0.5), Round(1.0, 2, 0.5)]
-    assert samples.cpu_ms == [1.0] * ROUND + [2.0] * 2
+    assert samples.cpu_ms == [10.0] * ROUND + [20.0] * 2
 
 
 def test_runs_are_added_for_a_row_whose_median_is_not_known():
@@ -101,3 +101,10 @@ def test_a_candidate_that_fails_later_does_not_stop_the_goal_of_the_others():
     candidates = [Scripted("a", log, fails_at=2), Timed(clock, lambda number: 1.0 + number % 2)]
     failed, longer = interleave(candidates, 0, ROUND, Goal(0.02, 9.0), clock)
     assert isinstance(failed, ProfileError) and len(longer.rounds) == 9
+
+
+@pytest.mark.parametrize("cpu_ms, runs", [(0.0001, 200), (0.01, 200), (0.1, 20), (0.5, ROUND), (50.0, ROUND)])
+def test_rounds_of_fast_candidates_have_more_runs(cpu_ms, runs):
+    clock = Clock()
+    [samples] = interleave([Timed(clock, lambda number: cpu_ms)], 0, 6 * ROUND, Goal(0.02, 1000.0), clock)
+    assert [one.runs for one in samples.rounds] == [ROUND, *[runs] * 5]

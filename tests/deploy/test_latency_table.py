@@ -12,6 +12,7 @@ from msnoah.deploy.latency_table import (
     format_markdown,
     format_ms,
     format_size,
+    gather_warnings,
     latency_table,
     table_cells,
 )
@@ -55,6 +56,16 @@ def test_warnings_stand_below_and_rows_that_fail_alike_are_one_line(make_profile
     assert "not verified" in latency_table(profiles).splitlines()[-1]
     assert profiles.describe_failures() == [
         "litert, threads 1,2, batch 1, fp32,int8: not installed", "mnn, threads 1, batch 1: crashed"]
+
+
+def test_what_holds_for_several_rows_is_said_once(make_profile):
+    own, shared = make_profile(verified=False, notes=["a"]), make_profile(threads=2, verified=False)
+    assert gather_warnings([own, shared]) == [
+        "all rows: this artifact is not verified: its outputs may differ from the model's",
+        "onnxruntime, 1 thread, batch 1: a"]
+    two = gather_warnings([own, make_profile(threads=2, notes=["a"]), make_profile(threads=4)])
+    assert two[1] == "onnxruntime, 1 thread, batch 1; onnxruntime, 2 threads, batch 1: a"
+    assert gather_warnings([own])[1] == "onnxruntime, 1 thread, batch 1: a"
 
 
 def test_csv_and_markdown_have_the_same_rows(make_profile):

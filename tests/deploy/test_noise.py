@@ -26,9 +26,9 @@ def _rounds(cpu_ms, references):
 
 @pytest.mark.parametrize("cpu, references, goal, words", [
     ([1.0] * 20, [1.0] * 20, 0.02, []),
-    ([1.0, 1.1] * 10, [1.0] * 20, 0.02, ["9.5% wide, not 2.0%: the time limit was over"]),
+    ([1.0, 1.1] * 10, [1.0] * 20, 0.02, ["not known to 2.0% (see its interval): the time limit was over"]),
     ([1.0, 1.1] * 10, [1.0] * 20, None, []),  # nobody asked for an interval
-    ([1.0] * 20, [1.0] * 3 + [2.0] * 17, 0.02, ["only 3 of 20 rounds were calm"]),
+    ([1.0] * 20, [1.0] * 3 + [2.0] * 17, 0.02, ["fewer than 6 rounds were calm"]),
     ([1.0] * 3, [1.0] * 3, 0.02, []),  # fewer runs than can tell
 ])
 def test_what_the_rounds_say(cpu, references, goal, words):

@@ -1,6 +1,7 @@
 """Profiles the artifacts of a run: every runtime, thread count and precision, in turns, each in its own process."""
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
@@ -44,7 +45,7 @@ def profile_run(
         ProfileError: an artifact is stale, or no row at all could be measured.
     """
     exported = run.export_record().get("artifacts", {})
-    kinds = sorted({find_runtime(name).kind for name in settings.runtimes})
+    kinds = sorted({kind for name in settings.runtimes for kind in find_runtime(name).kinds})
     artifacts = {
         (kind, precision): exported_artifact(run, kind, precision)
         for kind in kinds for precision in settings.precisions if artifact_key(kind, precision) in exported
@@ -65,9 +66,9 @@ def profile_artifact(
     A file has the precision that it has: `precisions` is not looked at.
     """
     artifact = open_artifact(path)
-    runtimes = [name for name in settings.runtimes if RUNTIMES[name].kind == artifact.kind]
+    runtimes = [name for name in settings.runtimes if artifact.kind in RUNTIMES[name].kinds]
     if not runtimes:
-        able = ", ".join(name for name, runtime in RUNTIMES.items() if runtime.kind == artifact.kind)
+        able = ", ".join(name for name, runtime in RUNTIMES.items() if artifact.kind in runtime.kinds)
         asked = ", ".join(settings.runtimes)
         raise ProfileError(f"{path}: of {asked} none runs .{artifact.kind} files, but these do: {able}")
     rows = [Row(name, threads, artifact) for threads in settings.threads for name in runtimes]
@@ -77,24 +78,29 @@ def profile_artifact(
 def _make_rows(artifacts: dict[tuple[str, str], Artifact], runtimes: list[str], settings: ProfileConfig) -> list[Row]:
     """Those of one precision and thread count follow each other: they are what is compared, and share the weather."""
     rows = [
-        Row(name, threads, artifacts.get((RUNTIMES[name].kind, precision)), precision=precision)
+        Row(name, threads, _choose(artifacts, name, precision), precision=precision)
         for threads in settings.threads for precision in settings.precisions for name in runtimes
     ]
     for row in rows:
         if row.artifact is None:
-            row.error = _without_artifact(RUNTIMES[row.runtime].kind, row.precision)
+            row.error = _without_artifact(RUNTIMES[row.runtime].kinds, row.precision)
     return rows
 
 
-def _without_artifact(kind: str, precision: str) -> str:
+def _choose(artifacts: dict[tuple[str, str], Artifact], runtime: str, precision: str) -> Artifact | None:
+    keys = ((kind, precision) for kind in RUNTIMES[runtime].kinds)
+    return next((artifacts[key] for key in keys if key in artifacts), None)
+
+
+def _without_artifact(kinds: Sequence[str], precision: str) -> str:
+    kind = next(kind for kind in kinds if kind in EXPORTED)
     key = artifact_key(kind, precision)
     if precision != "fp32" and kind == "onnx":
         remedy = f"`msnoah quantize RUN --precision {precision}` writes it"
     elif precision != "fp32":
         remedy = f"{precision} is of ONNX only"
     else:
-        by_path = f"`msnoah profile FILE.{kind}` takes one by its path"
-        remedy = "`msnoah export` writes it" if kind in EXPORTED else by_path
+        remedy = "`msnoah export` writes it"
     return f"export.json lists no {key} artifact; {remedy}"
 
 
@@ -156,7 +162,7 @@ def _load_group(waiting: list[Row], devices: dict[str, Device], stack: ExitStack
 
 def _load(row: Row, devices: dict[str, Device], stack: ExitStack, batch_size: int) -> None:
     try:
-        row.worker = stack.enter_context(row.open_worker())
+        row.worker = stack.enter_context(row.start_worker())
         if row.device_name not in devices:  # the first of its device: no row of ours has put load on it
             devices[row.device_name] = row.worker.device()
         row.device = devices[row.device_name]

@@ -24,7 +24,7 @@ def main(source, target):
     os.dup2(kept, 2)
     if error:
         with open(LOG_FILE, errors="replace") as file:
-            sys.exit(explain(file.read()) or str(error))
+            sys.exit(explain(file.read()) or (str(error) or type(error).__name__).splitlines()[0])
 
 
 def convert(source, target):

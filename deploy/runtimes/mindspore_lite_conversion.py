@@ -93,7 +93,7 @@ def take_largest(graph: OnnxGraph) -> None:
         graph.remove(operator)
         largest = graph.unique(f"{values}.largest")
         attributes = {**operator.attributes, "largest": 1}
-        graph.add_operator(Operator("TopK", operator.name, [negated, k], [largest, places], attributes),
+        graph.add_operator(Operator("TopK", largest, [negated, k], [largest, places], attributes),
                            [type_, graph.types[places]], before=following)
         graph.add_operator(Operator("Neg", f"{operator.name}.back", [largest], [values]), [type_], before=following)
 

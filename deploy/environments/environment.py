@@ -1,4 +1,4 @@
-"""A side environment: Python packages that cannot live beside msnoah's, in a folder of the user's with a Python of theirs.
+"""A side environment: Python packages that cannot live beside msnoah's, in a folder with a Python of their own.
 
 Each lies under the hash of its requirements, so that what another msnoah made is never taken for what this one needs. A
 stamp is written last: a folder without one is what an interrupted installation left, and counts for nothing.

@@ -1,4 +1,4 @@
-"""`python mindspore_lite_converter.py fixed.onnx model`: ONNX -> model.ms by MindSpore Lite's converter, for Python 3.7.
+"""`python mindspore_lite_converter.py fixed.onnx model`: ONNX -> model.ms by MindSpore Lite, for Python 3.7.
 
 Runs in MindSpore Lite's environment and imports nothing of msnoah. The converter writes its reasons to standard error
 among much else; what decided is put on the last line.

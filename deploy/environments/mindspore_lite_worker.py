@@ -1,7 +1,7 @@
 """The measuring process of MindSpore Lite, in its own environment: answers as msnoah.deploy.worker does.
 
-For Python 3.7 with numpy and mindspore_lite; imports nothing of msnoah. It neither converts nor reads the machine: those
-are the host's part.
+For Python 3.7 with numpy and mindspore_lite; imports nothing of msnoah. It neither converts nor reads the machine,
+which are the host's part.
 """
 
 import gc
@@ -51,7 +51,7 @@ class Worker:
         return {"first_run_ms": (time.perf_counter() - start) * 1e3}
 
     def measure(self, repeats):
-        """Runs once unrecorded, then times `repeats` runs, and the reference work around them; CPU time of all threads."""
+        """Runs once unrecorded, then times `repeats` runs (CPU: of all threads), and the reference work around them."""
         before = time_reference()
         self.run()
         walls, cpus = [], []

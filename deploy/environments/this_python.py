@@ -21,7 +21,8 @@ Command = tuple[str, ...]
 def commands_to_install(runtime: Runtime) -> list[Command]:
     """What puts in the packages of a runtime that are missing here; its side environments are another matter."""
     options = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
-    return [(*PIP, *_pip_arguments(requirement), *options) for requirement in _own(runtime) if not _is_here(requirement)]
+    missing = [requirement for requirement in _own(runtime) if not _is_here(requirement)]
+    return [(*PIP, *_pip_arguments(requirement), *options) for requirement in missing]
 
 
 def commands_to_remove(runtime: Runtime) -> list[Command]:

@@ -60,8 +60,8 @@ def check_runtimes(names: Sequence[str] = ()) -> list[RuntimeState]:
 def check_runtime(runtime: Runtime) -> RuntimeState:
     """The state of one runtime; a package whose import fails, hangs or crashes is a problem in words."""
     return RuntimeState(
-        runtime=runtime.name, kinds=tuple(runtime.kinds), purpose=runtime.purpose, thread_control=runtime.thread_control,
-        operator_times=runtime.operator_times,
+        runtime=runtime.name, kinds=tuple(runtime.kinds), purpose=runtime.purpose,
+        thread_control=runtime.thread_control, operator_times=runtime.operator_times,
         packages=tuple(_check_package(runtime.name, requirement) for requirement in runtime.requirements))
 
 

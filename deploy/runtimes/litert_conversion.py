@@ -1,8 +1,8 @@
 """`python -m msnoah.deploy.runtimes.litert_conversion model.onnx folder batch`: ONNX -> .tflite by onnx2tf.
 
-onnx2tf moves channels to the last axis, of inputs and outputs too, and keeps names but not the order. So inputs are kept
-as they are by its own option, outputs are flattened behind the batch, whose elements then have the artifact's order, and
-all get names that TensorFlow leaves alone. Then this process becomes onnx2tf in its side environment.
+onnx2tf moves channels to the last axis, of inputs and outputs too, and keeps names but not the order. So inputs are
+kept as they are by its own option, outputs are flattened behind the batch, whose elements then have the artifact's
+order, and all get names that TensorFlow leaves alone. Then this process becomes onnx2tf in its side environment.
 """
 
 import json
@@ -59,7 +59,8 @@ def flatten_outputs(graph: OnnxGraph) -> None:
         rows = shape[0] if shape else 1
         matrix = (rows, math.prod(shape) // max(rows, 1))
         sizes = graph.add_constant(f"{flat}.shape", np.array(matrix, np.int64))
-        graph.add_operator(Operator("Reshape", flat, [name, sizes], [flat]), [TensorType(graph.types[name].dtype, matrix)])
+        type_ = TensorType(graph.types[name].dtype, matrix)
+        graph.add_operator(Operator("Reshape", flat, [name, sizes], [flat]), [type_])
         graph.outputs[index] = flat
 
 

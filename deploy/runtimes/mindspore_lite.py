@@ -1,4 +1,4 @@
-"""MindSpore Lite on the CPU: float32, in as many threads as are asked for, in an environment and processes of its own."""
+"""MindSpore Lite on the CPU: float32, in as many threads as are asked for, in an environment of its own."""
 
 import sys
 from collections.abc import Sequence
@@ -42,7 +42,8 @@ class MindSporeLiteRuntime:
     def convert(self, artifact: Artifact, batch: int) -> Artifact:
         """The artifact as .ms; ProfileError says what became of a converter that failed."""
         if artifact.precision != "float32":
-            raise ProfileError(f"{self.name} is driven in float32 only; {artifact.path.name} is of {artifact.precision}")
+            found = f"{artifact.path.name} is of {artifact.precision}"
+            raise ProfileError(f"{self.name} is driven in float32 only; {found}")
         module = "msnoah.deploy.runtimes.mindspore_lite_conversion"
         return Converter(self.name, module, self.version(), (MODEL_FILE,)).convert(artifact, batch)
 

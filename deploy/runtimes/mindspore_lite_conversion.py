@@ -1,4 +1,4 @@
-"""`python -m msnoah.deploy.runtimes.mindspore_lite_conversion model.onnx folder batch`: ONNX -> .ms by Lite's converter.
+"""`python -m msnoah.deploy.runtimes.mindspore_lite_conversion model.onnx folder batch`: ONNX -> .ms by its converter.
 
 Spells the graph as MindSpore Lite 2.0.0 gets it right, then becomes the converter in Lite's environment, whose crash is
 this process's own.
@@ -82,7 +82,7 @@ def state_defaults(graph: OnnxGraph) -> None:
 
 
 def take_largest(graph: OnnxGraph) -> None:
-    """TopK of the smallest as that of the largest of -x: Lite takes the largest whatever is asked for, without a word."""
+    """TopK of the smallest as that of the largest of -x: Lite takes the largest in both cases, without a word."""
     for operator in _all(graph, "TopK"):
         if operator.attributes.get("largest", 1):
             continue
@@ -101,8 +101,8 @@ def take_largest(graph: OnnxGraph) -> None:
 def spell_layer_norm(graph: OnnxGraph) -> None:
     """LayerNorm over the last axis by its definition: Lite's own takes an estimate of 1 / sqrt, 3.5e-4 off.
 
-    With c = x - mean(x) over n numbers, c / sqrt(sum(c^2) / n + eps) = sqrt(n) c / sqrt(sum(c^2) + n eps). In the second
-    form, with sqrt(n) in gamma, Lite does not find its LayerNorm again.
+    With c = x - mean(x) over n numbers, c / sqrt(sum(c^2) / n + eps) = sqrt(n) c / sqrt(sum(c^2) + n eps). In the
+    second form, with sqrt(n) in gamma, Lite does not find its LayerNorm again.
     """
     for operator in _all(graph, "LayerNormalization"):
         x, gamma, *beta = operator.inputs

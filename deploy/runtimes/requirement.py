@@ -100,7 +100,8 @@ class EnvironmentRequirement:
             ran = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
                                  timeout=IMPORT_LIMIT_S)
         except subprocess.TimeoutExpired:
-            raise RuntimeUnavailableError(f"{self.package} cannot be imported: no end within {IMPORT_LIMIT_S:g} s") from None
+            words = f"{self.package} cannot be imported: no end within {IMPORT_LIMIT_S:g} s"
+            raise RuntimeUnavailableError(words) from None
         if ran.returncode:
             lines = ran.stderr.strip().splitlines() or [describe_ending(ran.returncode)]
             raise RuntimeUnavailableError(

@@ -79,7 +79,7 @@ def test_an_environment_is_planned_made_found_and_taken_away(fake, home, tmp_pat
 # what the planted Python does, exit code, the line
 FAULTS = {
     "no such package": (
-        {"pip": "echo Collecting fake; echo 'ERROR: No matching distribution found for fake==1.0'; echo bye; exit 1"}, 1,
+        {"pip": "echo Collecting; echo 'ERROR: No matching distribution found for fake==1.0'; echo bye; exit 1"}, 1,
         "fake, packages: python ended with exit code 1: ERROR: No matching distribution found for fake==1.0"),
     "full disk": (
         {"pip": "echo 'ERROR: Could not install: [Errno 28] No space left on device'; exit 2"}, 1,
@@ -100,7 +100,8 @@ def test_a_failed_installation_is_one_line_and_leaves_nothing(fault, fake, home,
     said = install(capsys, code)
     assert said.err.splitlines()[-1] == f"msnoah runtimes: {words}"
     assert list(home.iterdir()) == []
-    with pytest.raises(RuntimeUnavailableError, match=f"^fake is not installed in {home}; `msnoah runtimes install fake`"):
+    told = f"^fake is not installed in {home}; `msnoah runtimes install fake` gets it"
+    with pytest.raises(RuntimeUnavailableError, match=told):
         fake.find()
 
 
@@ -112,7 +113,8 @@ def test_an_interrupted_installation_leaves_nothing(fake, home, tmp_path):
         "import sys", "from pathlib import Path", "from msnoah.cli import main",
         "from msnoah.deploy.environments.environment import Environment",
         "from msnoah.deploy.environments.table import ENVIRONMENTS",
-        f"ENVIRONMENTS['fake'] = Environment('fake', 'fake', ('9.9',), 1, 'test', Path({str(fake.requirements_file)!r}))",
+        f"requirements = Path({str(fake.requirements_file)!r})",
+        "ENVIRONMENTS['fake'] = Environment('fake', 'fake', ('9.9',), 1, 'test', requirements)",
         "sys.exit(main(['runtimes', 'install', 'fake']))"]))
     root = str(Path(__file__).parents[2])
     process = subprocess.Popen([sys.executable, str(driver)], env={**os.environ, "PYTHONPATH": root},
@@ -145,7 +147,7 @@ def test_an_environment_of_other_requirements_is_named_and_replaced(fake, tmp_pa
     install(capsys)
     old = fake.folder
     fake.requirements_file.write_text("fake==2.0\n")
-    words = f"fake is installed for another msnoah \\(fake 1.0, by msnoah 0.1.0; in {fake.home}\\); `msnoah runtimes install"
+    words = rf"fake is installed for another msnoah \(fake 1.0, by msnoah 0.1.0; in {fake.home}\); `msnoah runtimes"
     with pytest.raises(RuntimeUnavailableError, match=words):
         fake.find()
     assert old.exists() and install(capsys).out.startswith("fake 2.0: installed")
@@ -204,7 +206,8 @@ def test_requirements_are_pinned_and_name_their_package():
     for environment in (table.MINDSPORE_LITE, table.ONNX2TF):
         lines = environment.requirements_file.read_text(encoding="utf-8").splitlines()
         pins = [line.split(";")[0] for line in lines if line and not line.startswith("#")]
-        assert all(pin.count("==") == 1 for pin in pins) and any(pin.startswith(f"{environment.name}==") for pin in pins)
+        assert all(pin.count("==") == 1 for pin in pins)
+        assert any(pin.startswith(f"{environment.name}==") for pin in pins)
 
 
 def test_real_pip_puts_a_wheel_into_a_real_environment(home, tmp_path, monkeypatch, capsys):
@@ -227,7 +230,8 @@ def test_real_pip_puts_a_wheel_into_a_real_environment(home, tmp_path, monkeypat
     said = install(capsys)
     assert said.out.startswith("fake 1.0: installed") and "Successfully installed fake-1.0" in said.err
     assert environment.find().python == ".".join(map(str, sys.version_info[:3]))
-    found = subprocess.run([environment.interpreter, "-I", "-c", "import fake; print(fake.__file__)"], capture_output=True)
+    command = [environment.interpreter, "-I", "-c", "import fake; print(fake.__file__)"]
+    found = subprocess.run(command, capture_output=True)
     assert str(environment.folder) in found.stdout.decode()
 
 

@@ -30,7 +30,8 @@ FEEDS = {"image": GENERATOR.standard_normal((2, 3, 10, 9)).astype(np.float32),
 
 def small_graph():
     """x (batch, 4), n (batch, 3) -> a (batch, 3), b (batch, 1, 3)."""
-    nodes = [helper.make_node("Gemm", ["x", "w", "bias"], ["g"], "g", transB=1), helper.make_node("Relu", ["g"], ["h"], "h"),
+    nodes = [helper.make_node("Gemm", ["x", "w", "bias"], ["g"], "g", transB=1),
+             helper.make_node("Relu", ["g"], ["h"], "h"),
              helper.make_node("Add", ["h", "n"], ["a"], "a"), helper.make_node("Unsqueeze", ["h", "one"], ["b"], "b")]
     constants = {"w": WEIGHTS, "bias": BIAS, "one": np.array([1])}
     return build(nodes, constants, {"x": ["batch", 4], "n": ["batch", 3]}, {"a": ["batch", 3], "b": ["batch", 1, 3]})
@@ -40,11 +41,12 @@ def mixed_graph():
     """An image, tokens and integers; outputs with channels first, a vector of pixels, and tokens after exact GELU."""
     nodes = [("Conv", "image w", "map", {"pads": [1, 1, 1, 1]}), ("GlobalAveragePool", "map", "pooled", {}),
              ("Reshape", "pooled row", "p", {}), ("Mul", "tokens p", "m", {}), ("Cast", "k", "f", {"to": 1}),
-             ("Unsqueeze", "f two", "u", {}), ("Add", "m u", "h", {}), ("Div", "h root", "d", {}), ("Erf", "d", "e", {}),
-             ("Add", "e one", "o", {}), ("Mul", "h o", "g", {}), ("Mul", "g half", "gelu", {})]
+             ("Unsqueeze", "f two", "u", {}), ("Add", "m u", "h", {}), ("Div", "h root", "d", {}),
+             ("Erf", "d", "e", {}), ("Add", "e one", "o", {}), ("Mul", "h o", "g", {}), ("Mul", "g half", "gelu", {})]
     nodes = [helper.make_node(kind, ins.split(), [out], out, **attributes) for kind, ins, out, attributes in nodes]
-    constants = {"w": np.random.default_rng(1).standard_normal((4, 3, 3, 3)).astype(np.float32), "two": np.array([2]),
-                 "row": np.array([2, 1, 4]), "root": np.float32(2 ** 0.5), "one": np.float32(1), "half": np.float32(0.5)}
+    constants = {"w": np.random.default_rng(1).standard_normal((4, 3, 3, 3)).astype(np.float32),
+                 "two": np.array([2]), "row": np.array([2, 1, 4]),
+                 "root": np.float32(2 ** 0.5), "one": np.float32(1), "half": np.float32(0.5)}
     inputs = {name: [feed.shape[0], *feed.shape[1:]] for name, feed in FEEDS.items()}
     return build(nodes, constants, inputs, {"map": [2, 4, 10, 9], "pooled": [2, 4, 1, 1], "gelu": [2, 7, 4]}, {"k": 7})
 
@@ -214,5 +216,6 @@ def test_real_onnx2tf_keeps_layouts(litert, real_onnx2tf, tmp_path, monkeypatch)
 
 @pytest.mark.slow
 def test_an_onnx_file_is_profiled_by_way_of_onnx2tf(litert, real_onnx2tf, onnx_path):
-    [profile] = profile_artifact(onnx_path, ProfileConfig(runtimes=["litert"], warmup=1, repeats=5, batch_size=2))
+    settings = ProfileConfig(runtimes=["litert"], warmup=1, repeats=5, batch_size=2, time_limit_s=0)
+    [profile] = profile_artifact(onnx_path, settings)
     assert (profile.runtime, profile.repeats, profile.inputs[0].shape) == ("litert", 5, (2, 16))

@@ -1,9 +1,10 @@
-"""MindSpore Lite: its spellings, its worker and converter over the pipe (a planted package), parity with the real one."""
+"""MindSpore Lite: its spellings, its worker and converter (of a planted package), parity with the real one."""
 
 import ast
 import importlib.metadata
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from msnoah.cli import main
 from msnoah.config import ProfileConfig
 from msnoah.deploy import environments
 from msnoah.deploy.artifact_file import open_artifact
+from msnoah.deploy.device import read_device
 from msnoah.deploy.environments.installation import make_environment, plan_environment
 from msnoah.deploy.environments.table import MINDSPORE_LITE
 from msnoah.deploy.measurement import largest_relative_difference
@@ -206,7 +208,8 @@ def test_it_is_converted_here_and_measured_there(fake_lite, two_inputs):
 
 def test_a_profile_and_the_list_of_runtimes_have_it(fake_lite, onnx_path, capsys):
     fake_lite()
-    [profile] = profile_artifact(onnx_path, ProfileConfig(runtimes=["mindspore-lite"], warmup=1, repeats=5))
+    settings = ProfileConfig(runtimes=["mindspore-lite"], warmup=1, repeats=5, time_limit_s=0)
+    [profile] = profile_artifact(onnx_path, settings)
     assert (profile.runtime, profile.version, profile.repeats) == ("mindspore-lite", "2.0.0", 5)
     assert profile.inputs[0].shape == (1, 16) and profile.operators == []
     assert main(["runtimes", "mindspore-lite"]) == 0
@@ -217,7 +220,8 @@ LOG = "[ERROR] LITE(1,7f,python):2026 [mindspore/lite/x.cc:1] Run] "
 # fault -> the reason of the row
 FAULTS = {
     "segfault in convert": "mindspore-lite's converter died of signal 11 (SIGSEGV)",
-    "refusal in convert": "mindspore-lite's converter ended with exit code 1: convert failed! Error is Common error code.",
+    "refusal in convert":
+        "mindspore-lite's converter ended with exit code 1: convert failed! Error is Common error code.",
     f"log:{LOG}convert nodes failed\n[ERROR] LITE FMKTYPE: ONNX, OP TYPE: Strange\n":
         "mindspore-lite's converter ended with exit code 1: MindSpore Lite has no Strange",
     f"log:{LOG}something else\n": "mindspore-lite's converter ended with exit code 1: something else",
@@ -232,7 +236,7 @@ FAULTS = {
 def test_what_goes_wrong_there_is_one_line(fault, fake_lite, onnx_path):
     fake_lite(fault)
     with pytest.raises(ProfileError) as caught:
-        profile_artifact(onnx_path, ProfileConfig(runtimes=["mindspore-lite"], warmup=1, repeats=2))
+        profile_artifact(onnx_path, ProfileConfig(runtimes=["mindspore-lite"], warmup=1, repeats=2, time_limit_s=0))
     assert str(caught.value).startswith(
         f"nothing could be measured: mindspore-lite, threads 1, batch 1: {FAULTS[fault]}")
     assert "\n" not in str(caught.value)
@@ -254,19 +258,29 @@ def test_a_worker_that_hangs_is_ended(fake_lite, onnx_path):
             worker.load("mindspore-lite", converted, 1, 1)
 
 
-def test_requests_that_it_does_not_know_are_refused(fake_lite):
+def test_the_host_reads_the_machine_and_the_worker_knows_no_more_than_it_must(fake_lite):
     fake_lite()
-    with open_worker("mindspore-lite") as worker, pytest.raises(ProfileError, match="does not know 'device'"):
-        worker.device()
+    with open_worker("mindspore-lite") as worker:
+        assert worker.device().cores == read_device().cores and worker.telemetry() is not None
+        with pytest.raises(ProfileError, match="does not know 'dance'"):
+            worker.ask("dance")
 
 
 def test_without_the_environment_the_row_says_how_to_get_it(tmp_path, onnx_path, monkeypatch):
     monkeypatch.setenv("MSNOAH_HOME", str(tmp_path))
-    words = f"mindspore-lite is not installed in {tmp_path}/environments; `msnoah runtimes install mindspore-lite` gets it"
+    words = f"mindspore-lite is not installed in {tmp_path}/environments; `msnoah runtimes install mindspore-lite` gets"
     with pytest.raises(ProfileError, match=words):
         profile_artifact(onnx_path, ProfileConfig(runtimes=["mindspore-lite"]))
     with pytest.raises(RuntimeUnavailableError, match="runs in its own environment, not in this Python 3"):
         find_runtime("mindspore-lite").load(open_artifact(onnx_path), 1)
+
+
+@pytest.mark.parametrize("runtime, words", [("mindspore-lite", "mindspore-lite"), ("litert", "onnx2tf")])
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_what_was_not_tried_in_other_precisions_is_refused(runtime, words, precision, onnx_path):
+    artifact = replace(open_artifact(onnx_path), precision=precision)
+    with pytest.raises(ProfileError, match=f"^{words} is driven in float32 only; small.onnx is of {precision}$"):
+        find_runtime(runtime).convert(artifact, 1)
 
 
 def test_lite_keeps_to_what_it_was_tried_with():

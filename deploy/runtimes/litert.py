@@ -17,11 +17,11 @@ from msnoah.errors import ProfileError
 
 LITERT = Requirement("ai-edge-litert", "ai_edge_litert.interpreter", "pip install ai-edge-litert")
 ONNX2TF_HERE = EnvironmentRequirement(ONNX2TF, imported=False)   # its import takes as long as TensorFlow's
-MODEL_FILE = "model_float32.tflite"
+MODEL_FILE = "model.tflite"
 LAYOUT_FILE = "layout.json"
 INPUT, OUTPUT = "input_{}", "output_{}"
 """Names of inputs and outputs in converted files, by their number in the artifact."""
-CONVERSION_LIMIT_S = 1500.0  # onnx2tf runs both graphs at many operators, to find out which axis is which
+CONVERSION_LIMIT_S = 1700.0  # onnx2tf runs both graphs at many operators, to find out which axis is which
 
 
 class LiteRtRuntime:

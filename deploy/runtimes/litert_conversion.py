@@ -14,18 +14,20 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from msnoah.deploy import environments
 from msnoah.deploy.environments.table import ONNX2TF
 from msnoah.deploy.runtimes.fixed_graph import read_at_batch, write_interface
-from msnoah.deploy.runtimes.litert import INPUT, LAYOUT_FILE, OUTPUT
+from msnoah.deploy.runtimes.litert import INPUT, LAYOUT_FILE, MODEL_FILE, OUTPUT
 from msnoah.export.graph import TensorType
 from msnoah.export.onnx_graph import OnnxGraph, Operator
 
+SCRIPT = Path(environments.__file__).with_name("onnx2tf_converter.py")
 CALIBRATION_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
 """onnx2tf downloads it where it is not in the working folder; what is in it decides nothing in float32."""
 
 
 def main(source: str, folder: str, batch: str) -> None:
-    """Leaves model_float32.tflite, the interface and the outputs' shapes in a folder, among other files."""
+    """Leaves MODEL_FILE, the interface and the outputs' shapes in a folder, among other files."""
     graph, target = read_at_batch(Path(source), int(batch)), Path(folder)
     write_interface(graph, target)
     shapes = [graph.shape(name) for name in graph.outputs]
@@ -37,10 +39,9 @@ def main(source: str, folder: str, batch: str) -> None:
     np.save(target / CALIBRATION_FILE, np.zeros((20, 128, 128, 3), np.float32))
     os.chdir(target)
     python = ONNX2TF.interpreter
-    # onnx2tf calls onnxsim by its name. Exact GELU as an operator of TensorFlow would be refused by LiteRT.
+    # onnx2tf calls onnxsim by its name
     environment = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    options = ["-i", "model.onnx", "-o", ".", "-n", "-rtpo", "Erf", *(["-k", *kept] if kept else [])]
-    os.execve(python, [str(python), "-I", "-m", "onnx2tf", *options], environment)
+    os.execve(python, [str(python), "-I", str(SCRIPT), "model.onnx", MODEL_FILE, *kept], environment)
 
 
 def rename_inputs(graph: OnnxGraph) -> None:

@@ -128,10 +128,28 @@ def signed_tflite() -> bytes:
 FAKE = """
 import os, shutil, signal, sys
 import onnx
-assert os.path.getsize("calibration_image_sample_data_20x128x128x3_float32.npy") > 0
-assert sys.argv[1:] == ["-i", "model.onnx", "-o", ".", "-n", "-rtpo", "Erf"], sys.argv
-onnx.checker.check_model("model.onnx")
-{act}
+
+def convert(input_onnx_file_path, keep_ncw_or_nchw_or_ncdhw_input_names, replace_to_pseudo_operators, **options):
+    assert os.path.getsize("calibration_image_sample_data_20x128x128x3_float32.npy") > 0
+    assert keep_ncw_or_nchw_or_ncdhw_input_names is None and replace_to_pseudo_operators == ["Erf"]
+    onnx.checker.check_model(input_onnx_file_path)
+    return "made.tflite"
+"""
+
+TENSORFLOW = """
+import os, signal, sys
+
+class OpsSet: TFLITE_BUILTINS = "builtin"
+
+class TFLiteConverter:
+    class target_spec: pass
+    @classmethod
+    def from_keras_model(cls, model): return cls()
+    def convert(self):
+        assert self.target_spec.supported_ops == ["builtin"]
+        {act}
+
+lite = sys.modules[__name__]
 """
 
 
@@ -140,12 +158,12 @@ def fake_onnx2tf(tmp_path, monkeypatch):
     """A function that plants onnx2tf, which acts as told."""
     monkeypatch.setenv("MSNOAH_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    return lambda act: plant(ONNX2TF, {"onnx2tf": FAKE.format(act=act)}, tmp_path)
+    return lambda act: plant(ONNX2TF, {"onnx2tf": FAKE, "tensorflow": TENSORFLOW.format(act=act)}, tmp_path)
 
 
 def test_orders_and_shapes_are_those_of_the_artifact(litert, fake_onnx2tf, small_path, tmp_path):
     (tmp_path / "made.tflite").write_bytes(signed_tflite())
-    fake_onnx2tf(f"shutil.copy({str(tmp_path / 'made.tflite')!r}, 'model_float32.tflite')")
+    fake_onnx2tf(f"return open({str(tmp_path / 'made.tflite')!r}, 'rb').read()")
     session = litert.load(litert.convert(open_artifact(small_path), 2), 1)
     assert [(spec.name, spec.shape) for spec in session.inputs] == [("x", (2, 4)), ("n", (2, 3))]
     feeds = {"x": FEEDS["tokens"][0, :2], "n": FEEDS["tokens"][1, :2, :3]}
@@ -157,10 +175,10 @@ def test_orders_and_shapes_are_those_of_the_artifact(litert, fake_onnx2tf, small
 # what onnx2tf does -> the reason of the row
 FAULTS = {
     "crash": ("os.kill(os.getpid(), signal.SIGSEGV)", "litert's converter died of signal 11 (SIGSEGV)"),
-    "refusal": ("sys.exit('ERROR: no such operator: Strange')",
-                "litert's converter ended with exit code 1: ERROR: no such operator: Strange"),
-    "nothing": ("print('done')", "litert's converter made no model_float32.tflite: done"),
-    "other names": ("shutil.copy(os.environ['MADE'], 'model_float32.tflite')",
+    "refusal": ("raise ValueError('no such\\noperator: Strange')",
+                "litert's converter ended with exit code 1: TensorFlow Lite's converter: no such operator: Strange"),
+    "nothing": ("print('done', flush=True); os._exit(0)", "litert's converter made no model.tflite: done"),
+    "other names": ("return open(os.environ['MADE'], 'rb').read()",
                     "litert has inputs ['input_1', 'inputs0'] after conversion, expected ['input_0', 'input_1']"),
 }
 

@@ -34,7 +34,7 @@ from tests.deploy.planted_environment import plant
 GATE = 1e-6  # relative: float32 in another order
 LITE_GATE = 5e-5  # MindSpore Lite's exp is 1e-6 off, its softmax as well; one of another operator would be 1e-3
 SCRIPTS = [Path(environments.__file__).with_name(name) for name in (
-    "mindspore_lite_worker.py", "mindspore_lite_converter.py")]
+    "mindspore_lite_worker.py", "mindspore_lite_converter.py", "onnx2tf_converter.py")]
 WEIGHTS = np.random.default_rng(0).standard_normal((2, 8, 8)).astype(np.float32)
 
 
@@ -110,7 +110,7 @@ def test_scripts_are_of_python_3_7_and_import_nothing_of_msnoah(script):
     tree = ast.parse(script.read_text(encoding="utf-8"), feature_version=(3, 7))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert names - set(sys.stdlib_module_names) <= {"numpy", "mindspore_lite"}
+    assert names - set(sys.stdlib_module_names) <= {"numpy", "mindspore_lite", "onnx2tf", "tensorflow"}
 
 
 FAKE = '''

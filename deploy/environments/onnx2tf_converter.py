@@ -1,7 +1,7 @@
 """`python onnx2tf_converter.py model.onnx model.tflite [INPUT ...]`: ONNX -> float32 .tflite, in onnx2tf's environment.
 
 Imports nothing of msnoah. The inputs that are named keep the order of their axes. onnx2tf's own command would also write
-a SavedModel and float16 weights, which takes as long again, and operators of TensorFlow, which LiteRT refuses.
+a SavedModel and float16 weights, which takes half as long again.
 """
 
 import sys
@@ -18,7 +18,8 @@ def main(source, target, *kept):
         replace_to_pseudo_operators=["Erf"],   # LiteRT has none: exact GELU is spelled in other operators
         non_verbose=True, verbosity="error")
     converter = tensorflow.lite.TFLiteConverter.from_keras_model(model)
-    converter.target_spec.supported_ops = [tensorflow.lite.OpsSet.TFLITE_BUILTINS]
+    sets = tensorflow.lite.OpsSet   # LiteRT says at loading which operators of TensorFlow it has been left with
+    converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS, sets.SELECT_TF_OPS]
     try:
         content = converter.convert()
     except Exception as error:   # its reason is spread over many lines

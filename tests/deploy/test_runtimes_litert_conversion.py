@@ -139,14 +139,14 @@ def convert(input_onnx_file_path, keep_ncw_or_nchw_or_ncdhw_input_names, replace
 TENSORFLOW = """
 import os, signal, sys
 
-class OpsSet: TFLITE_BUILTINS = "builtin"
+class OpsSet: TFLITE_BUILTINS, SELECT_TF_OPS = "builtin", "select"
 
 class TFLiteConverter:
     class target_spec: pass
     @classmethod
     def from_keras_model(cls, model): return cls()
     def convert(self):
-        assert self.target_spec.supported_ops == ["builtin"]
+        assert self.target_spec.supported_ops == ["builtin", "select"]
         {act}
 
 lite = sys.modules[__name__]

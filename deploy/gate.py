@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,7 @@ from msnoah.deploy.latency_table import format_ms
 from msnoah.deploy.measurement import Samples, largest_relative_difference
 from msnoah.deploy.profile import Metric
 from msnoah.deploy.runtimes.table import find_runtime
+from msnoah.deploy.side_worker import open_worker as open_runtime_worker
 from msnoah.deploy.statistics import sign_interval
 from msnoah.deploy.worker_process import WorkerProcess
 from msnoah.errors import ProfileError, RegressionError
@@ -162,20 +164,22 @@ def open_side(path: Path, runtime: str) -> Artifact:
         ProfileError: no such file or artifact, or one that the runtime does not run.
         RunFolderError: no run folder.
     """
-    kind = find_runtime(runtime).kind
+    kinds = find_runtime(runtime).kinds
     if path.suffix == ".json":
         raise ProfileError(f"{path}: a profile cannot be measured again; expected a run folder or an .onnx file")
     if path.suffix not in OPENERS:
-        return exported_artifact(RunFolder.open(path), kind)
+        run = RunFolder.open(path)
+        exported = run.export_record().get("artifacts", {})
+        return exported_artifact(run, next((kind for kind in kinds if kind in exported), kinds[-1]))
     artifact = open_artifact(path)
-    if artifact.kind != kind:
-        raise ProfileError(f"{path}: {runtime} runs .{kind} files")
+    if artifact.kind not in kinds:
+        raise ProfileError(f"{path}: {runtime} runs {' and '.join(f'.{kind}' for kind in kinds)} files")
     return artifact
 
 
 def remeasure(
     before: Artifact, after: Artifact, plan: Plan, *,
-    open_worker: Callable[[], WorkerProcess] = WorkerProcess, clock: Callable[[], float] = time.monotonic,
+    open_worker: Callable[[], WorkerProcess] | None = None, clock: Callable[[], float] = time.monotonic,
 ) -> Remeasurement:
     """Measures two artifacts in turns until the verdict is certain or the time is over.
 
@@ -183,6 +187,7 @@ def remeasure(
         ProfileError: one of them cannot be loaded or run.
         RuntimeUnavailableError: an unknown runtime.
     """
+    open_worker = open_worker or partial(open_runtime_worker, plan.runtime)
     pairs, max_rel, verdict = Pairs(), None, None
     deadline, wanted = clock() + plan.time_limit_s, FIRST_PAIRS
     with tqdm(desc="pairs", unit="pair") as progress:

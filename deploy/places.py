@@ -10,6 +10,7 @@ from msnoah.deploy.profile import LOCAL
 from msnoah.deploy.remote_device import RemoteDevice
 from msnoah.deploy.remote_worker import RemoteWorker
 from msnoah.deploy.rows import Row
+from msnoah.deploy.side_worker import open_worker
 from msnoah.deploy.worker_process import WorkerProcess
 
 
@@ -43,7 +44,7 @@ class Place:
         return row
 
 
-HERE = Place(LOCAL, lambda runtime: WorkerProcess(), is_remote=False)
+HERE = Place(LOCAL, open_worker, is_remote=False)
 
 
 def device_place(config: DeviceConfig, *, only: bool) -> Place:

@@ -56,7 +56,7 @@ def profile_run(
     """
     exported = run.export_record().get("artifacts", {})
     names = {name for place in places for name in place.choose(settings.runtimes)}
-    kinds = sorted({find_runtime(name).kind for name in names})
+    kinds = sorted({kind for name in names for kind in find_runtime(name).kinds})
     artifacts = {
         (kind, precision): exported_artifact(run, kind, precision)
         for kind in kinds for precision in settings.precisions if artifact_key(kind, precision) in exported
@@ -72,7 +72,7 @@ def profile_run(
     reference = None
     if any(place.is_remote for place in places):
         full = REFERENCE if artifact_key("mindir", "fp32") in exported else "onnxruntime"
-        reference = Row(full, 1, exported_artifact(run, RUNTIMES[full].kind))
+        reference = Row(full, 1, exported_artifact(run, RUNTIMES[full].kinds[0]))
     passes = {"sustained_s": sustained_s, "roofline": roofline}
     return profile_rows(rows, settings, **passes, keep=keep, reference=reference)
 
@@ -86,7 +86,7 @@ def profile_artifact(
     A file has the precision that it has: `precisions` is not looked at.
     """
     artifact = open_artifact(path)
-    able = [name for name, runtime in RUNTIMES.items() if runtime.kind == artifact.kind]
+    able = [name for name, runtime in RUNTIMES.items() if artifact.kind in runtime.kinds]
     chosen = {place: [name for name in place.choose(settings.runtimes) if name in able] for place in places}
     if not any(chosen.values()):
         asked = ", ".join(dict.fromkeys(name for place in places for name in place.choose(settings.runtimes)))
@@ -103,25 +103,30 @@ def profile_artifact(
 def _make_rows(artifacts: dict[tuple[str, str], Artifact], place: Place, settings: ProfileConfig) -> list[Row]:
     """Those of one precision and thread count follow each other: they are what is compared, and share the weather."""
     rows = [
-        place.make_row(name, threads, artifacts.get((RUNTIMES[name].kind, precision)), precision)
+        place.make_row(name, threads, _choose(artifacts, name, precision), precision)
         for threads in settings.threads for precision in settings.precisions
         for name in place.choose(settings.runtimes)
     ]
     for row in rows:
         if row.artifact is None and row.error is None:
-            row.error = _without_artifact(RUNTIMES[row.runtime].kind, row.precision)
+            row.error = _without_artifact(RUNTIMES[row.runtime].kinds, row.precision)
     return rows
 
 
-def _without_artifact(kind: str, precision: str) -> str:
+def _choose(artifacts: dict[tuple[str, str], Artifact], runtime: str, precision: str) -> Artifact | None:
+    keys = ((kind, precision) for kind in RUNTIMES[runtime].kinds)
+    return next((artifacts[key] for key in keys if key in artifacts), None)
+
+
+def _without_artifact(kinds: Sequence[str], precision: str) -> str:
+    kind = next(kind for kind in kinds if kind in EXPORTED)
     key = artifact_key(kind, precision)
     if precision != "fp32" and kind == "onnx":
         remedy = f"`msnoah quantize RUN --precision {precision}` writes it"
     elif precision != "fp32":
         remedy = f"{precision} is of ONNX only"
     else:
-        by_path = f"`msnoah profile FILE.{kind}` takes one by its path"
-        remedy = "`msnoah export` writes it" if kind in EXPORTED else by_path
+        remedy = "`msnoah export` writes it"
     return f"export.json lists no {key} artifact; {remedy}"
 
 
@@ -187,7 +192,7 @@ def _run_reference(row: Row | None, batch_size: int) -> Row | None:
     """The row with its outputs, or with the reason why it has none."""
     if row is not None:
         try:
-            with row.open_worker() as worker:
+            with row.start_worker() as worker:
                 row.loaded = worker.start(row.runtime, row.artifact, row.threads, batch_size)
                 row.outputs = worker.outputs()
         except MsnoahError as error:
@@ -246,7 +251,7 @@ def _load_group(waiting: list[Row], devices: dict[str, Device], stack: ExitStack
 
 def _load(row: Row, devices: dict[str, Device], stack: ExitStack, batch_size: int) -> None:
     try:
-        row.worker = stack.enter_context(row.open_worker())
+        row.worker = stack.enter_context(row.start_worker())
         if row.device_name not in devices:  # the first of its device: no row of ours has put load on it
             devices[row.device_name] = row.worker.device()
         row.device = devices[row.device_name]

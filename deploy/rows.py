@@ -12,6 +12,7 @@ from msnoah.deploy.device import Device
 from msnoah.deploy.measurement import Samples
 from msnoah.deploy.parity import Parity
 from msnoah.deploy.profile import LOCAL, Profile
+from msnoah.deploy.side_worker import open_worker
 from msnoah.deploy.sustained import Sustained
 from msnoah.deploy.telemetry import Telemetry
 from msnoah.deploy.worker_process import WorkerProcess
@@ -21,7 +22,7 @@ from msnoah.deploy.worker_process import WorkerProcess
 class Row:
     """What is to be measured, then what was found; `error` says why there is nothing.
 
-    `open_worker` makes the process that measures it, which may be on another device: `device_name` says on which.
+    `open_worker` makes the process that measures it, on the device that `device_name` says; None: here, by its runtime.
     """
 
     runtime: str
@@ -29,7 +30,7 @@ class Row:
     artifact: Artifact | None = None
     precision: str = "fp32"  # the artifact that was asked for
     device_name: str = LOCAL
-    open_worker: Callable[[], WorkerProcess] = WorkerProcess
+    open_worker: Callable[[], WorkerProcess] | None = None
     worker: WorkerProcess | None = None
     device: Device | None = None  # as read before its worker loaded anything
     load_after: float | None = None  # load average after the last run
@@ -47,6 +48,10 @@ class Row:
     cut_short: str | None = None  # what ended the measurement before it had all its runs
     finished: Profile | None = None  # of an earlier measurement that was resumed
     error: str | None = None
+
+    def start_worker(self) -> WorkerProcess:
+        """The process that measures the row; RuntimeUnavailableError if its side environment is not there."""
+        return self.open_worker() if self.open_worker else open_worker(self.runtime)
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def tune(
     """
     if budget.choose == "accuracy" and not accuracy:
         raise ProfileError("the most accurate member cannot be chosen without accuracies; leave --no-accuracy out")
-    if find_runtime(runtime).kind != "onnx":
+    if "onnx" not in find_runtime(runtime).kinds:
         raise ProfileError(f"{runtime} does not run ONNX files, which a family consists of; tune in onnxruntime")
     members = open_family(run)
     scores = [_score(run, member, settings.threads[0]) if accuracy else {} for member in members]

@@ -363,7 +363,7 @@ class ExportConfig(Section):
     tolerance: Positive = 1e-5
 
 
-RuntimeName = Literal["onnxruntime", "mindspore", "openvino", "mnn", "ncnn", "litert"]
+RuntimeName = Literal["onnxruntime", "mindspore", "openvino", "mnn", "ncnn", "litert", "mindspore-lite"]
 """The inference runtimes, in the order of deploy's table, which a test holds against this list."""
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from msnoah.deploy.device import available_cores
 from msnoah.deploy.latency_table import align_table
 from msnoah.deploy.runtimes.base import Runtime
-from msnoah.deploy.runtimes.requirement import Requirement
+from msnoah.deploy.runtimes.requirement import EnvironmentRequirement, Requirement
 from msnoah.deploy.runtimes.table import RUNTIMES, find_runtime
 from msnoah.deploy.worker_process import WorkerProcess
 from msnoah.errors import MsnoahError
@@ -34,7 +34,7 @@ class RuntimeState(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     runtime: str
-    kind: str
+    kinds: tuple[str, ...]
     purpose: str
     thread_control: str
     operator_times: bool
@@ -60,12 +60,12 @@ def check_runtimes(names: Sequence[str] = ()) -> list[RuntimeState]:
 def check_runtime(runtime: Runtime) -> RuntimeState:
     """The state of one runtime; a package whose import fails, hangs or crashes is a problem in words."""
     return RuntimeState(
-        runtime=runtime.name, kind=runtime.kind, purpose=runtime.purpose, thread_control=runtime.thread_control,
-        operator_times=runtime.operator_times,
+        runtime=runtime.name, kinds=tuple(runtime.kinds), purpose=runtime.purpose,
+        thread_control=runtime.thread_control, operator_times=runtime.operator_times,
         packages=tuple(_check_package(runtime.name, requirement) for requirement in runtime.requirements))
 
 
-def _check_package(runtime: str, requirement: Requirement) -> PackageState:
+def _check_package(runtime: str, requirement: Requirement | EnvironmentRequirement) -> PackageState:
     version, problem = None, None
     try:
         version = _imported_version(runtime, requirement) if requirement.module else requirement.installed_version()
@@ -76,7 +76,7 @@ def _check_package(runtime: str, requirement: Requirement) -> PackageState:
         package=requirement.package, version=version, problem=problem, command=requirement.command)
 
 
-def _imported_version(runtime: str, requirement: Requirement) -> str:
+def _imported_version(runtime: str, requirement: Requirement | EnvironmentRequirement) -> str:
     with WorkerProcess(limit_s=IMPORT_LIMIT_S) as worker:
         return worker.import_package(runtime, requirement.package)
 
@@ -91,7 +91,7 @@ def availability_table(states: Sequence[RuntimeState]) -> str:
 
 
 def _facts(state: RuntimeState) -> tuple[str, ...]:
-    return state.runtime, f".{state.kind}", "yes" if state.operator_times else "none"
+    return state.runtime, " ".join(f".{kind}" for kind in state.kinds), "yes" if state.operator_times else "none"
 
 
 def _packages(state: RuntimeState) -> str:

@@ -3,12 +3,12 @@
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
-from msnoah.deploy.runtimes.requirement import Requirement
+from msnoah.deploy.runtimes.requirement import EnvironmentRequirement, Requirement
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Runtime(Protocol):
     """One way to run an artifact; an instance lives in its own process."""
 
     name: str
-    kind: str  # the artifact kind that it loads
+    kinds: Sequence[str]  # of artifacts that it takes, the one that suits it best first
     thread_control: str  # how the number of threads is kept
-    requirements: Sequence[Requirement]  # first what runs, then what converts for it
+    requirements: Sequence[Requirement | EnvironmentRequirement]  # first what runs, then what converts for it
     purpose: str  # what it is for, in a few words
     operator_times: bool  # whether its sessions give times by operator
 
@@ -76,6 +76,14 @@ class Runtime(Protocol):
 
     def load(self, artifact: Artifact, threads: int) -> Session:
         """Loads what `convert` gave; it will use `threads` threads."""
+
+
+@runtime_checkable
+class RunsElsewhere(Protocol):
+    """What a Runtime has as well whose sessions live in another environment than this Python's."""
+
+    def worker_command(self) -> Sequence[str]:
+        """What starts a process that answers as msnoah.deploy.worker does; RuntimeUnavailableError if it is missing."""
 
 
 class NodeKey(NamedTuple):

@@ -1,5 +1,6 @@
-"""LiteRT, TensorFlow Lite's successor, on the CPU: .tflite files as they are, in as many threads as are asked for."""
+"""LiteRT, TensorFlow Lite's successor, on the CPU: .tflite files, and .onnx files that onnx2tf has converted."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,21 +9,29 @@ from pathlib import Path
 import numpy as np
 
 from msnoah.deploy.artifact import Artifact, TensorSpec
+from msnoah.deploy.environments.table import ONNX2TF
 from msnoah.deploy.runtimes.base import OperatorTime
-from msnoah.deploy.runtimes.requirement import Requirement
+from msnoah.deploy.runtimes.conversion import Converter, read_interface
+from msnoah.deploy.runtimes.requirement import EnvironmentRequirement, Requirement
 from msnoah.errors import ProfileError
 
 LITERT = Requirement("ai-edge-litert", "ai_edge_litert.interpreter", "pip install ai-edge-litert")
+ONNX2TF_HERE = EnvironmentRequirement(ONNX2TF, imported=False)   # its import takes as long as TensorFlow's
+MODEL_FILE = "model.tflite"
+LAYOUT_FILE = "layout.json"
+INPUT, OUTPUT = "input_{}", "output_{}"
+"""Names of inputs and outputs in converted files, by their number in the artifact."""
+CONVERSION_LIMIT_S = 1700.0  # onnx2tf runs both graphs at many operators, to find out which axis is which
 
 
 class LiteRtRuntime:
-    """Runs .tflite files; msnoah does not write them."""
+    """Runs .tflite files as they are, and .onnx files that onnx2tf has converted in its side environment."""
 
     name = "litert"
-    kind = "tflite"
+    kinds = ("tflite", "onnx")
     thread_control = "threads of the interpreter"
-    requirements = (LITERT,)
-    purpose = ".tflite files for Android, which other tools make of ONNX"
+    requirements = (LITERT, ONNX2TF_HERE)
+    purpose = "Android; .tflite files as they are, ONNX by onnx2tf"
     operator_times = False
 
     def prepare(self, threads: int) -> None:
@@ -33,11 +42,23 @@ class LiteRtRuntime:
         return LITERT.version()
 
     def convert(self, artifact: Artifact, batch: int) -> Artifact:
-        """The artifact itself, and the batch size that it will be prepared for."""
-        return replace(artifact, batch=batch)
+        """A .tflite file itself, at the batch size that it will be prepared for; an .onnx file as .tflite.
+
+        ProfileError says what became of a converter that failed.
+        """
+        if artifact.kind == "tflite":
+            return replace(artifact, batch=batch)
+        if artifact.precision != "float32":
+            raise ProfileError(f"onnx2tf is driven in float32 only; {artifact.path.name} is of {artifact.precision}")
+        LITERT.version()   # minutes before it would be missed
+        module, version = "msnoah.deploy.runtimes.litert_conversion", ONNX2TF_HERE.installed_version()
+        files = (MODEL_FILE, LAYOUT_FILE)
+        return Converter(self.name, module, version, files, CONVERSION_LIMIT_S).convert(artifact, batch)
 
     def load(self, artifact: Artifact, threads: int) -> "LiteRtSession":
         """Reads the graph and fixes a free batch; ProfileError says what LiteRT refuses."""
+        if artifact.path.is_dir():
+            return ConvertedSession(artifact.path, threads)
         return LiteRtSession(artifact.path, artifact.batch, threads)
 
 
@@ -67,6 +88,30 @@ class LiteRtSession:
     def operators(self, feeds: Sequence[np.ndarray], runs: int) -> list[OperatorTime]:
         """None: LiteRT's interpreter has no profiler in Python."""
         return []
+
+
+class ConvertedSession(LiteRtSession):
+    """What onnx2tf made of an .onnx file; inputs and outputs as the artifact has them."""
+
+    def __init__(self, folder: Path, threads: int):
+        super().__init__(folder / MODEL_FILE, None, threads)
+        self.inputs = read_interface(folder).inputs
+        self.shapes = json.loads((folder / LAYOUT_FILE).read_text(encoding="utf-8"))["outputs"]
+        self.places = _places(self.interpreter, "input", INPUT, len(self.inputs))
+        self.outputs = [place["index"] for place in _places(self.interpreter, "output", OUTPUT, len(self.shapes))]
+
+    def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Runs once; the outputs get their shapes back."""
+        return [output.reshape(shape) for output, shape in zip(super().run(feeds), self.shapes, strict=True)]
+
+
+def _places(interpreter, role: str, name: str, count: int) -> list[dict]:
+    """The tensors of a role in the artifact's order, by the names of the file's signature."""
+    found = getattr(interpreter.get_signature_runner(), f"get_{role}_details")()
+    wanted = [name.format(index) for index in range(count)]
+    if sorted(found) != sorted(wanted):
+        raise ProfileError(f"litert has {role}s {sorted(found)} after conversion, expected {wanted}")
+    return [found[one] for one in wanted]
 
 
 def _at_batch(place: dict, batch: int | None) -> tuple[int | None, ...]:

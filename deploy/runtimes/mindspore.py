@@ -24,7 +24,7 @@ class MindSporeRuntime:
     """
 
     name = "mindspore"
-    kind = "mindir"
+    kinds = ("mindir",)
     thread_control = "process pinned to as many cores" if CAN_PIN else "not kept: this system cannot pin a process"
     requirements = (MINDSPORE,)
     purpose = "MindIR in graph mode; the reference of every parity figure"

@@ -25,7 +25,7 @@ class MnnRuntime:
     """Runs .onnx files that its own tool has converted."""
 
     name = "mnn"
-    kind = "onnx"
+    kinds = ("onnx",)
     thread_control = "threads of the runtime manager"
     requirements = (MNN,)
     purpose = "phones and boards; converts ONNX by its own tool"

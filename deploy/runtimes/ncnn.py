@@ -27,7 +27,7 @@ class NcnnRuntime:
     """Runs .onnx files that pnnx has converted."""
 
     name = "ncnn"
-    kind = "onnx"
+    kinds = ("onnx",)
     thread_control = "threads of the net's options"
     requirements = (NCNN, PNNX)
     purpose = "phones and boards; converts ONNX by pnnx"

@@ -40,7 +40,7 @@ class OnnxRuntime:
     """Runs .onnx files."""
 
     name = "onnxruntime"
-    kind = "onnx"
+    kinds = ("onnx",)
     thread_control = "intra-op threads of the session"
     requirements = (ONNXRUNTIME,)
     purpose = "ONNX on servers, desktops and boards; the default"

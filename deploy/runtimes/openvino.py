@@ -22,7 +22,7 @@ class OpenVinoRuntime:
     """Runs .onnx files as they are."""
 
     name = "openvino"
-    kind = "onnx"
+    kinds = ("onnx",)
     thread_control = "threads of the compiled model, one stream, not pinned"
     requirements = (OPENVINO,)
     purpose = "ONNX on x86 processors"

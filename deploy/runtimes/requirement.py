@@ -2,10 +2,15 @@
 
 import importlib
 import importlib.metadata
+import subprocess
 from dataclasses import dataclass
 from types import ModuleType
 
+from msnoah.deploy.environments.environment import Environment
+from msnoah.deploy.process_ending import LONGEST_WORDS, describe_ending
 from msnoah.errors import RuntimeUnavailableError
+
+IMPORT_LIMIT_S = 100.0  # less than `msnoah runtimes` waits for the process that asks
 
 
 @dataclass(frozen=True)
@@ -51,3 +56,54 @@ class Requirement:
         """
         told = getattr(self.load(), "__version__", None) if self.module else None
         return told or self.installed_version()
+
+
+@dataclass(frozen=True)
+class EnvironmentRequirement:
+    """A package in a side environment of its own; `imported` where its import is part of looking for it."""
+
+    environment: Environment
+    imported: bool = True
+
+    @property
+    def package(self) -> str:
+        """The package, which is called as its environment."""
+        return self.environment.name
+
+    @property
+    def module(self) -> str | None:
+        """What is imported; None where the environment's stamp says enough, since the import takes long."""
+        return self.environment.module if self.imported else None
+
+    @property
+    def command(self) -> str:
+        """What gets it."""
+        return self.environment.command
+
+    def installed_version(self) -> str:
+        """The version that the environment's stamp has.
+
+        Raises:
+            RuntimeUnavailableError: there is no environment, or one of other requirements.
+        """
+        return self.environment.find().versions[self.package]
+
+    def version(self) -> str:
+        """The same, once the module has been imported in the environment.
+
+        Raises:
+            RuntimeUnavailableError: it is missing, or cannot be imported there.
+        """
+        version = self.installed_version()
+        command = [str(self.environment.interpreter), "-I", "-c", f"import {self.environment.module}"]
+        try:
+            ran = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                                 timeout=IMPORT_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            words = f"{self.package} cannot be imported: no end within {IMPORT_LIMIT_S:g} s"
+            raise RuntimeUnavailableError(words) from None
+        if ran.returncode:
+            lines = ran.stderr.strip().splitlines() or [describe_ending(ran.returncode)]
+            raise RuntimeUnavailableError(
+                f"{self.package} cannot be imported in {self.environment.folder}: {lines[-1][:LONGEST_WORDS]}")
+        return version

@@ -5,6 +5,7 @@ import difflib
 from msnoah.deploy.runtimes.base import Runtime
 from msnoah.deploy.runtimes.litert import LiteRtRuntime
 from msnoah.deploy.runtimes.mindspore import MindSporeRuntime
+from msnoah.deploy.runtimes.mindspore_lite import MindSporeLiteRuntime
 from msnoah.deploy.runtimes.mnn import MnnRuntime
 from msnoah.deploy.runtimes.ncnn import NcnnRuntime
 from msnoah.deploy.runtimes.onnxruntime import OnnxRuntime
@@ -14,7 +15,8 @@ from msnoah.errors import RuntimeUnavailableError
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
     for runtime in (
-        OnnxRuntime(), MindSporeRuntime(), OpenVinoRuntime(), MnnRuntime(), NcnnRuntime(), LiteRtRuntime())
+        OnnxRuntime(), MindSporeRuntime(), OpenVinoRuntime(), MnnRuntime(), NcnnRuntime(), LiteRtRuntime(),
+        MindSporeLiteRuntime())
 }
 
 

@@ -25,7 +25,8 @@ def test_settings_take_the_runtimes_of_the_table():
 def test_the_guide_states_what_each_runtime_needs(runtime):
     rows = [line for line in GUIDE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{runtime.name}` |")]
     assert len(rows) == 1, f"{GUIDE} has {len(rows)} rows of {runtime.name}"
-    for words in (*(requirement.command for requirement in runtime.requirements), f".{runtime.kind}", runtime.purpose):
+    kinds, commands = (f".{kind}" for kind in runtime.kinds), (needed.command for needed in runtime.requirements)
+    for words in (*commands, *kinds, runtime.purpose):
         assert words in rows[0]
     assert rows[0].endswith("| yes |" if runtime.operator_times else "| none |")
 
@@ -50,7 +51,7 @@ def test_what_is_here_is_listed_with_its_version(capsys):
     version = importlib.metadata.version("onnxruntime")
     expected = {"package": "onnxruntime", "version": version, "problem": None, "command": "pip install onnxruntime"}
     assert record["packages"] == [expected]
-    assert record["kind"] == "onnx" and record["operator_times"] is True
+    assert record["kinds"] == ["onnx"] and record["operator_times"] is True
 
 
 # what the module does when it is imported -> the line

@@ -104,8 +104,8 @@ def test_without_the_package_the_line_says_how_to_get_it(onnx_path, tmp_path, mo
         worker.start("litert", open_artifact(onnx_path), 1, 1)
 
 
-def test_kinds_and_runtimes_that_do_not_go_together_name_those_that_do(onnx_path, exported_run):
-    with pytest.raises(ProfileError, match="of litert none runs .onnx files, but these do: onnxruntime, openvino, mnn"):
-        profile_artifact(onnx_path, ProfileConfig(runtimes=["litert"]))
-    with pytest.raises(ProfileError, match="lists no tflite artifact; `msnoah profile FILE.tflite` takes one"):
-        profile_run(exported_run, ProfileConfig(runtimes=["litert"]))
+def test_kinds_and_runtimes_that_do_not_go_together_name_those_that_do(tflite_path, exported_run):
+    with pytest.raises(ProfileError, match="of mnn, openvino none runs .tflite files, but these do: litert$"):
+        profile_artifact(tflite_path, ProfileConfig(runtimes=["mnn", "openvino"]))
+    with pytest.raises(ProfileError, match="lists no mindir artifact; `msnoah export` writes it"):
+        profile_run(exported_run, ProfileConfig(runtimes=["mindspore"]))

@@ -53,7 +53,7 @@ def test_nothing_to_measure_says_of_each_row_why(run, capsys):
     assert "onnxruntime, threads 1,2, batch 1: export.json lists no onnx artifact; `msnoah export` writes it" in errors
     assert "lists no onnx_int8 artifact; `msnoah quantize RUN --precision int8` writes it" in errors
     assert "mindspore, threads 1,2, batch 1, int8: export.json lists no mindir_int8 artifact; int8 is of ONNX" in errors
-    assert "`msnoah profile FILE.tflite` takes one by its path" in errors and errors.count("\n") == 1
+    assert "litert, threads 1,2, batch 1: export.json lists no onnx artifact" in errors and errors.count("\n") == 1
     assert all(name in errors for name in RUNTIMES)
 
 

@@ -45,7 +45,7 @@ def _settings(run, arguments: argparse.Namespace):
     """The config's section, with options in place of some of its fields."""
     from pydantic import ValidationError
 
-    from msnoah.deploy.comparison import parse_percentage
+    from msnoah.deploy.quantities import parse_percentage
     from msnoah.quantization_config import QuantizationConfig
 
     given: dict[str, Any] = {key: getattr(arguments, key) for key in SETTINGS if getattr(arguments, key) is not None}

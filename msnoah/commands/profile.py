@@ -20,6 +20,8 @@ def profile(arguments: argparse.Namespace) -> None:
     chosen = {**_what(arguments), **chosen_settings(arguments)}
     target = Path(arguments.target)
     if target.suffix in (".onnx", ".tflite"):
+        if arguments.precision:
+            raise MsnoahError(f"--precision chooses among a run's artifacts; {target} has the one that it has")
         profiles = profile_artifact(target, profile_settings(None, chosen), **passes)
     else:
         run = RunFolder.open(target)

@@ -152,7 +152,7 @@ def test_a_process_that_dies_between_pairs_names_both(monkeypatch):
 
 
 def test_all_looks_together_err_as_seldom_as_they_say():
-    """A ratio of exactly the limit, looked at nine times: each verdict is an error, and may come in 10 % of the runs."""
+    """A ratio of exactly the limit, looked at nine times: every verdict is an error, which 10 % of the runs may make."""
     generator, errors = np.random.default_rng(0), 0
     for _ in range(400):
         pairs, wanted = Pairs(), FIRST_PAIRS

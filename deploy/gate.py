@@ -14,8 +14,8 @@ wrong data without doing anything obviously wrong). So both are started anew aft
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -198,7 +198,8 @@ def remeasure(
                     _start(worker, artifact, plan)
                 if pairs.looks == 0:
                     max_rel = _compare_outputs(*workers)
-                over = _take_pairs(workers, pairs, wanted, plan.metric, lambda: clock() >= deadline, progress)
+                with _naming(before, after):
+                    over = _take_pairs(workers, pairs, wanted, plan.metric, lambda: clock() >= deadline, progress)
             pairs.look(plan.confidence)
             verdict = _decide(pairs, plan, over)
             wanted = 2 * len(pairs.before_ms)
@@ -210,6 +211,15 @@ def _start(worker: WorkerProcess, artifact: Artifact, plan: Plan) -> None:
         worker.start(plan.runtime, artifact, plan.threads, plan.batch_size)
     except ProfileError as error:
         raise ProfileError(f"{artifact.path}: {error}") from error
+
+
+@contextmanager
+def _naming(*artifacts: Artifact) -> Iterator[None]:
+    """A process that fails while both take turns: the line names the two."""
+    try:
+        yield
+    except ProfileError as error:
+        raise ProfileError(f"{' and '.join(str(artifact.path) for artifact in artifacts)}: {error}") from error
 
 
 def _compare_outputs(before: WorkerProcess, after: WorkerProcess) -> float | None:

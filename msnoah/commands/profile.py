@@ -72,6 +72,8 @@ def _measure(target: Path, arguments: argparse.Namespace):
         return profile_run(run, profile_settings(run, chosen), resume=arguments.resume, **options)
     if arguments.resume:
         raise ProfileError("--resume needs a run folder: nothing is kept of a single file")
+    if arguments.precision:
+        raise ProfileError(f"--precision chooses among a run's artifacts; {target} has the one that it has")
     return profile_artifact(target, profile_settings(None, chosen), **options)
 
 

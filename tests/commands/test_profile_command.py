@@ -74,6 +74,11 @@ def test_json_goes_to_stdout_and_rows_that_failed_to_stderr(tiny_onnx, capsys):
     assert "not measured" not in errors
 
 
+def test_a_file_has_the_precision_that_it_has(tiny_onnx, capsys):
+    assert main(["profile", str(tiny_onnx), "--precision", "int8"]) == 2
+    assert "--precision chooses among a run's artifacts" in capsys.readouterr().err
+
+
 @pytest.fixture
 def tiny_onnx(tmp_path):
     """y = relu(x), x (batch, 4)."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from msnoah.deploy.comparison import compare
-from msnoah.errors import MsnoahError, ProfileError, RegressionError
+from msnoah.errors import ProfileError, RegressionError
 
 
 def _noisy(median, spread=0.01, count=100):
@@ -102,3 +102,33 @@ def test_run_folders_match_by_row(run, tmp_path, make_profile):
 def test_a_run_without_profiles_says_how_to_take_them(run):
     with pytest.raises(ProfileError, match="msnoah profile"):
         compare(run, run)
+
+
+def _rounds(reference_ms):
+    return [{"start_s": 0.0, "runs": 100, "reference_ms": reference_ms}]
+
+
+SPEEDS = [(1.0, 1.04, False), (1.0, 1.2, True), (1.2, 1.0, True), (None, 1.0, False)]
+
+
+@pytest.mark.parametrize("before, after, said", SPEEDS)
+def test_a_machine_of_another_speed_is_said(before, after, said, tmp_path, make_profile):
+    paths = tmp_path / "a.json", tmp_path / "b.json"
+    for path, reference_ms in zip(paths, (before, after)):
+        make_profile(_noisy(10.0), rounds=_rounds(reference_ms)).save(path)
+    assert any("of another speed" in words for words in compare(*paths).warnings) == said
+
+
+def test_rows_of_runs_match_by_device_and_precision_too(run, make_profile):
+    for changes in ({}, {"precision": "int8"}, {"device_name": "phone"}):
+        make_profile([1.0] * 20, **changes).save(run.profiles_path / make_profile(**changes).file_name)
+    comparison = compare(run, run)
+    assert sorted(row.label for row in comparison.rows) == [
+        "onnxruntime, 1 thread, batch 1", "onnxruntime, 1 thread, batch 1 on phone",
+        "onnxruntime, 1 thread, batch 1, int8"]
+
+
+def test_one_profile_a_side_may_have_another_precision(pair):
+    comparison = compare(*pair(8.0, precision="int8"))
+    assert [row.ratio for row in comparison.rows] == [pytest.approx(0.8)]
+    assert not any("only in" in words for words in comparison.warnings)

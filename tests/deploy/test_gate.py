@@ -140,8 +140,19 @@ def test_what_cannot_be_loaded_names_its_file(name):
         Machine(fails=name).remeasure(max_regression=0.05)
 
 
+def test_a_process_that_dies_between_pairs_names_both(monkeypatch):
+    machine = Machine()
+
+    def die(self, repeats):
+        raise ProfileError("the measuring process was killed in 'measure'")
+
+    monkeypatch.setattr(Worker, "measure", die)
+    with pytest.raises(ProfileError, match="before.onnx and after.onnx: the measuring process was killed"):
+        machine.remeasure(max_regression=0.05)
+
+
 def test_all_looks_together_err_as_seldom_as_they_say():
-    """A ratio of exactly the limit, looked at nine times: each verdict is an error, and may come in 10 % of the runs."""
+    """A ratio of exactly the limit, looked at nine times: every verdict is an error, which 10 % of the runs may make."""
     generator, errors = np.random.default_rng(0), 0
     for _ in range(400):
         pairs, wanted = Pairs(), FIRST_PAIRS

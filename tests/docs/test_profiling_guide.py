@@ -1,4 +1,4 @@
-"""docs/profiling.md is true: its options exist with the defaults that it names, its limits and constants are the code's."""
+"""docs/profiling.md is true: its options exist with the defaults that it names, its constants are those of the code."""
 
 import re
 from pathlib import Path

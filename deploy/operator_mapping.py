@@ -34,6 +34,8 @@ class _Graph:
     def __init__(self, facts: GraphFacts):
         self.operators = facts.operators
         self.modules = locate_modules(facts.operators)
+        self.places = {module.rsplit(".", cut)[0] for module in self.modules for cut in range(module.count(".") + 1)}
+        self.places.discard("")
         self.writers = {tensor.name: n for n, operator in enumerate(facts.operators) for tensor in operator.outputs}
         self.names = {operator.name: n for n, operator in enumerate(facts.operators)}
         self.readers: dict[str, list[int]] = {}
@@ -99,7 +101,7 @@ def _take_leading(operator: int, owner: int, owners: dict[int, int], graph: _Gra
 def _describe(row: OperatorTime, share: list[int], graph: _Graph) -> OperatorTime:
     beside = [found for found in map(graph.find_beside, row.sources) if found is not None]
     if not share:
-        known = graph.modules[beside[0]] if beside else _named_module(row)
+        known = graph.modules[beside[0]] if beside else _named_module(row, graph.places)
         return replace(row, module=known, macs=0 if known is not None else None)
     operators = [graph.operators[number] for number in share]
     heavy = max(share, key=lambda number: (graph.operators[number].macs or 0, number in beside))
@@ -109,10 +111,9 @@ def _describe(row: OperatorTime, share: list[int], graph: _Graph) -> OperatorTim
         macs=None if None in macs else sum(macs), sources=tuple(operator.name for operator in operators))
 
 
-def _named_module(row: OperatorTime) -> str | None:
+def _named_module(row: OperatorTime, places: set[str]) -> str | None:
     """What the names of a node that the graph does not have say themselves, as of sizes that were folded away."""
-    named = ((name, module_name(name)) for name in (*row.sources, row.node))
-    return next((module for name, module in named if module and module != name), None)
+    return next((module for module in map(module_name, (*row.sources, row.node)) if module in places), None)
 
 
 def count_traffic(operators: Sequence[OperatorFacts], readers: dict[str, list[int]] | None = None) -> int | None:

@@ -22,7 +22,7 @@ def locate_modules(operators: Sequence[OperatorFacts]) -> list[str]:
     before, after = _find_before(operators, certain), _find_after(operators, certain)
     weighted = {module[:depth] for module in certain if module is not None for depth in range(len(module) + 1)}
     located = (
-        module if module is not None else _descend(_parts(operator.module), first, last, weighted)
+        module if module is not None else _descend(_named(operator), first, last, weighted)
         for operator, module, first, last in zip(operators, certain, before, after)
     )
     return [".".join(module) for module in located]
@@ -41,12 +41,18 @@ def parameter_module(name: str) -> str | None:
     return ".".join(parts[:leaf])
 
 
+def _named(operator: OperatorFacts) -> Path:
+    """The module that the name says; where no operator's name ends it (`net.node_12`), all but the last part."""
+    parts = _parts(operator.module)
+    return parts[:-1] if parts == _parts(operator.name.replace("/", ".")) else parts
+
+
 def _read_module(operator: OperatorFacts) -> Path | None:
     """The module of the first weight that an operator reads, if its name says one."""
     for tensor in operator.inputs:
         if tensor.constant and (tensor.dtype or "").startswith(("float", "bfloat", "int8", "uint8")):
             module = parameter_module(tensor.name)
-            if module or (module is not None and not operator.module):
+            if module or (module is not None and not _named(operator)):
                 return _parts(module)
     return None
 

@@ -92,7 +92,7 @@ def trace_origins(nodes: Sequence[CompiledNode], original: Sequence[WiredNode]) 
     What OpenVINO has added for an operator has that one's name and a slash (`NAME/transpose_b`) and stands beside it;
     what it has added by itself stands beside what it reads.
     """
-    kept = {name for node in original for name in (node.name, *node.outputs) if name}
+    kept = {name for node in original for name in (node.name, *node.inputs, *node.outputs) if name}
     exact = {node.name: _select(node.originals, kept) for node in nodes}
     served = {node.name: _select([name.rpartition("/")[0] for name in node.originals], kept) for node in nodes}
     compiled, named = {node.name: node for node in nodes}, {name: exact[name] or served[name] for name in exact}

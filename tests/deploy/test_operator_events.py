@@ -78,7 +78,8 @@ OPENVINO_NODES = {
     "serves": ([("t", ("fc.MatMul/transpose_b",), ())], Origin(("fc.MatMul",), True)),
     "reorder": ([("c", ("stem.Conv",), ()), ("reorder", (), ("c",))], Origin(("stem.Conv",), True)),
     "two_reorders": ([("c", ("stem.Conv",), ()), ("a", (), ("c",)), ("b", (), ("a",))], Origin(("stem.Conv",), True)),
-    "of_an_input": ([("image", (), ()), ("reorder", (), ("image",))], Origin((), True)),
+    "of_an_input": ([("x", ("x",), ()), ("reorder", (), ("x",))], Origin(("x",), True)),
+    "of_nothing": ([("k", ("Constant_7",), ()), ("reorder", (), ("k",))], Origin((), True)),
 }
 
 

@@ -66,6 +66,7 @@ PLACES = {
     "wrong_sibling": (  # its name leads into a module with weights in which none of its neighbours is
         ([["b.0.x.weight"], [], ["b.1.x.weight"]], ["b.0.x.Conv", "b.0.y.z.Add_2", "b.1.x.Conv"]), "b.0.y.z"),
     "no_weights": (([[], [], []], ["a.Relu", "b.Relu", "c.Relu"]), "b"),
+    "no_operator_named": (([[], [], []], ["a.x", "b.node_12", "c.x"]), "b"),
     "anonymous_weights": (
         ([["onnx::MatMul_1"], ["w2"], ["onnx::MatMul_3"]], ["/a/MatMul", "/b/MatMul", "/c/MatMul"]), "b"),
 }
@@ -114,7 +115,7 @@ ROWS = (
     (time_of("Gemm", "y"), "head", 50, 4, 1),
     (time_of("Cast", "image", node="head.Cast_4"), "stem", 0, None, 0),   # beside the first that reads the input
     (time_of("Shape", "folded", node="head.Shape_2"), "head", 0, None, 0),   # no longer in the graph: by its name
-    (time_of("Copy", node="Copy_7"), None, None, None, 0),
+    (time_of("Copy", node="image_abcd_blocks.0.Reorder_3"), None, None, None, 0),   # that is no module of the network
 )
 
 

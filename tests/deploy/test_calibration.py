@@ -1,11 +1,16 @@
 """Peaks: from scripted rates, and once from this machine."""
 
+import json
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 
 from msnoah.deploy import calibration
 from msnoah.deploy.calibration import Bandwidth, Peaks, measure_peaks, memory_working_set
+from msnoah.deploy.runner_archive import write_runner
 from msnoah.deploy.worker import Worker
 
 
@@ -78,3 +83,12 @@ def test_a_process_that_dies_is_an_error_line(monkeypatch):
     monkeypatch.setattr(calibration.sys, "executable", "/bin/false")
     with pytest.raises(OSError, match="ended with exit code 1|Broken pipe"):
         measure_peaks(1, rounds=1)
+
+
+def test_the_runner_for_boards_measures_peaks_too(tmp_path):
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, str(write_runner(tmp_path / "runner.pyz"))]
+    request = json.dumps({"do": "peaks", "threads": 1}) + "\n"
+    answer = subprocess.run(
+        command, input=request, capture_output=True, text=True, env=alone, cwd=tmp_path, timeout=120)
+    assert Peaks.from_record(json.loads(answer.stdout)).gflop_s > 0, answer.stderr

@@ -31,7 +31,7 @@ class OperatorPass:
     measured: dict[tuple[str, int], Peaks] = field(default_factory=dict)
 
     def take(self, row: Row) -> None:
-        """Sets `operators` and `peaks` of a row whose worker is loaded; what is missing becomes a note.
+        """Sets `operators` and `peaks` of a row whose worker is loaded; what is missing becomes a note on them.
 
         Raises:
             MsnoahError: the worker fails in its profiler.
@@ -45,7 +45,7 @@ class OperatorPass:
     def _map(self, row: Row) -> None:
         graph = self._read(row.artifact)
         if isinstance(graph, str):
-            row.notes.append(f"operators without modules: {graph}")
+            row.operator_notes.append(f"operators without modules: {graph}")
         else:
             row.operators = map_to_graph(with_counted_names(row.operators, graph), graph)
 
@@ -64,7 +64,7 @@ class OperatorPass:
                 self.measured[key] = row.worker.peaks(row.threads)
             row.peaks = self.measured[key]
         except MsnoahError as error:
-            row.notes.append(f"no peaks, so no roofline: {error}")
+            row.operator_notes.append(f"no peaks, so no roofline: {error}")
 
 
 def _reader(kind: str) -> Callable[[Path, int], GraphFacts]:

@@ -30,9 +30,13 @@ def operator_tables(profile: Profile) -> str:
         tables += [(f"by module, {depth} deep", sum_by_module(rows, depth)), ("by place in blocks", sum_by_role(rows))]
     lines = [f"{head}{format_ms(sum(row.ms for row in rows))} ms in {sum(row.count for row in rows)} nodes; "
              f"{mapped:.1%} of it in nodes whose module is known", *_describe_roof(profile)]
-    disturbed = describe_disturbance(profile)
-    lines += [f"warning: {disturbed}"] if disturbed else []
+    lines += [f"warning: {words}" for words in operator_warnings(profile)]
     return "\n".join([*lines, *(_table(title, sums, profile) for title, sums in tables)])
+
+
+def operator_warnings(profile: Profile) -> list[str]:
+    """What speaks against a profile's times by operator, and what they lack."""
+    return [*filter(None, [describe_disturbance(profile)]), *profile.operator_notes]
 
 
 def describe_disturbance(profile: Profile) -> str:

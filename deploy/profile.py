@@ -62,6 +62,7 @@ class Profile(BaseModel):
     peaks: Peaks | None = None  # of the machine at as many threads, measured in the same minutes
     parity: Parity | None
     notes: list[str]
+    operator_notes: list[str] = []  # what the times by operator lack
     cut_short: str | None = None  # why there are fewer runs than were asked for: the device was lost
     msnoah: str
     commit: str | None

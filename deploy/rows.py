@@ -45,6 +45,7 @@ class Row:
     sustained: Sustained | None = None
     parity: Parity | None = None
     notes: list[str] = field(default_factory=list)
+    operator_notes: list[str] = field(default_factory=list)
     cut_short: str | None = None  # what ended the measurement before it had all its runs
     finished: Profile | None = None  # of an earlier measurement that was resumed
     error: str | None = None

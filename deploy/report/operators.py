@@ -13,7 +13,7 @@ from msnoah.deploy.operator_sums import (
     sum_by_module,
     sum_by_role,
 )
-from msnoah.deploy.operator_table import describe_disturbance
+from msnoah.deploy.operator_table import operator_warnings
 from msnoah.deploy.profile import Profile
 from msnoah.deploy.report.roofline_chart import Point, roofline_chart
 
@@ -37,7 +37,7 @@ def _describe(profile: Profile) -> Record:
     peaks, total = profile.peaks, format_ms(sum(row.ms for row in rows))
     return {"label": profile.label, "tables": [{"title": title, "rows": table} for title, table in tables],
             "total": total, "mapped": mapped, "peaks": peaks, "chart": _chart(profile),
-            "roof": _word_roof(roof_of(rows, profile)), "disturbed": describe_disturbance(profile)}
+            "roof": _word_roof(roof_of(rows, profile)), "warnings": operator_warnings(profile)}
 
 
 def _table(sums: Sequence[OperatorSum], most: int, profile: Profile) -> list[Record]:

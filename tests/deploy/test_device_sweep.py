@@ -8,7 +8,7 @@ from remote_devices import TestDevice
 
 from msnoah.cli import main
 from msnoah.config import ProfileConfig
-from msnoah.deploy import profiler
+from msnoah.deploy import row_measurement
 from msnoah.deploy.artifact_file import exported_artifact
 from msnoah.deploy.places import HERE
 from msnoah.deploy.profile import load_profile
@@ -88,14 +88,14 @@ def test_a_device_that_fails_costs_its_own_rows(exported_run, devices, capsys):
 
 
 def test_rows_are_written_before_the_others_are_measured(exported_run, devices, capsys, monkeypatch):
-    seen, measure = [], profiler.interleave
+    seen, measure = [], row_measurement.interleave
 
     def look_and_measure(*arguments, **options):
         seen.append([path.name for path in exported_run.profile_paths()])
         return measure(*arguments, **options)
 
-    monkeypatch.setattr(profiler, "interleave", look_and_measure)
-    monkeypatch.setattr(profiler, "MOST_ROWS", 1)
+    monkeypatch.setattr(row_measurement, "interleave", look_and_measure)
+    monkeypatch.setattr(row_measurement, "MOST_ROWS", 1)
     code, records, _ = profile(
         capsys, exported_run.path, "--device", scripted(devices["local"]), *SHORT, "--threads", "1,2")
     assert code == 0 and len(records) == 2 and seen == [[], ["onnxruntime-t1-b1@local_board.json"]]

@@ -81,7 +81,7 @@ def test_a_graph_that_cannot_be_read_leaves_times_without_modules(onnx_path):
     onnx_path.write_bytes(b"no graph")
     row = Row("onnxruntime", 1, artifact, worker=Scripted([NODE]))
     OperatorPass(5, 1).take(row)
-    assert row.operators == [NODE] and row.notes[0].startswith("operators without modules: ")
+    assert row.operators == [NODE] and row.operator_notes[0].startswith("operators without modules: ")
 
 
 def test_numbers_for_names_count_only_where_all_of_a_kind_ran(onnx_path):

@@ -8,8 +8,8 @@ import pytest
 from onnx import numpy_helper
 
 from msnoah.config import ProfileConfig
-from msnoah.deploy.profile import load_profile
 from msnoah.deploy.parity import compare_outputs
+from msnoah.deploy.profile import load_profile
 from msnoah.deploy.profiler import profile_artifact, profile_run
 from msnoah.deploy.rows import Row
 from msnoah.errors import ProfileError, RunFolderError

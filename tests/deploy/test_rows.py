@@ -10,7 +10,7 @@ from msnoah.deploy import profiler
 from msnoah.deploy.artifact import Artifact
 from msnoah.deploy.measurement import Samples
 from msnoah.deploy.profile import load_profile
-from msnoah.deploy.profiler import profile_rows
+from msnoah.deploy.row_measurement import profile_rows
 from msnoah.deploy.rows import Row
 from msnoah.deploy.telemetry import Telemetry
 from msnoah.errors import ProfileError

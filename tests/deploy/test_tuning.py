@@ -11,9 +11,9 @@ from msnoah.config import ProfileConfig
 from msnoah.deploy import tuning
 from msnoah.deploy.artifact_file import open_artifact
 from msnoah.deploy.family import open_family
-from msnoah.deploy.rows import Profiles
 from msnoah.deploy.report import write_report
 from msnoah.deploy.report.charts import Mark, mark_chart
+from msnoah.deploy.rows import Profiles
 from msnoah.deploy.tuning import Budget, tune
 from msnoah.errors import BudgetError, DataError, ProfileError, RunFolderError
 from msnoah.run_folder import read_json, write_json

@@ -12,11 +12,14 @@ from msnoah.deploy.latency_table import align_table
 from msnoah.deploy.remote_device import RemoteDevice
 from msnoah.deploy.remote_store import free_mb
 from msnoah.deploy.remote_worker import RemoteWorker
+from msnoah.deploy.runtimes.base import RunsElsewhere
 from msnoah.deploy.runtimes.table import RUNTIMES, find_runtime
 from msnoah.errors import MsnoahError
 
 HEADING = ("device", "transport", "chip", "cores", "memory MiB", "free MiB", "governor", "temperature C")
 NATIVE = "native runner"
+IN_PYTHON = [name for name, runtime in RUNTIMES.items() if not isinstance(runtime, RunsElsewhere)]
+"""The runtimes that the Python runner may have: side environments are of this machine alone."""
 
 
 class DeviceState(BaseModel):
@@ -53,7 +56,7 @@ def check_device(path: Path) -> DeviceState:
 
 def _ask(config: DeviceConfig) -> dict:
     remote, facts = RemoteDevice(config), {"device": None, "runtimes": {}, "missing": {}}
-    for name in config.runtimes or config.native or RUNTIMES:
+    for name in config.runtimes or config.native or IN_PYTHON:
         try:
             with RemoteWorker(remote, name) as worker:
                 facts["device"] = facts["device"] or worker.device()

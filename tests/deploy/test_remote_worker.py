@@ -187,7 +187,7 @@ def test_a_disk_that_fills_up_leaves_nothing_that_looks_whole(kind, make_device,
     ("local", {"python": ["sh", "-c", "echo no numpy >&2; exit 1"]}, "ended with exit code 1 in 'load': no numpy"),
     ("local", {"native": {RUNTIME: {"file": "none"}}}, "local_board.yaml: native.onnxruntime.file: no such file"),
     ("ssh", {"transport": "ssh:nobody@127.0.0.1:1"}, "ssh_board: cannot be reached: .*Connection refused"),
-    ("ssh", {"ssh": {"options": {"StrictHostKeyChecking": True}}}, "ssh_board: cannot be reached: .*verification failed"),
+    ("ssh", {"ssh": {"options": {"StrictHostKeyChecking": True}}}, "cannot be reached: .*verification failed"),
 ])
 def test_what_is_wrong_with_a_device_is_one_line(kind, changes, words, make_device, onnx_path):
     remote = RemoteDevice(make_device(kind).config(**changes))

@@ -25,7 +25,8 @@ static TensorSpec read_spec(const Json &record) {
     size_t elements = element_size(spec.dtype);
     for (const Json &axis : record.at("shape")) {
         if (!axis.is_number_integer() || axis.get<int64_t>() < 1)
-            throw RunnerError("input '" + spec.name + "' has the axis " + axis.dump() + "; a positive number is needed");
+            throw RunnerError("input '" + spec.name + "' has the axis " + axis.dump() +
+                              "; a positive number is needed");
         spec.shape.push_back(axis.get<int64_t>());
         if (size_t(spec.shape.back()) > LARGEST_INPUT / elements)
             throw RunnerError("input '" + spec.name + "' is larger than any device's memory");

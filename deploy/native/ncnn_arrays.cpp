@@ -46,14 +46,15 @@ void check_axes(const TensorSpec &spec, int batch_axis) {
     const int axes = int(spec.shape.size());
     const int others = batch_axis == NO_BATCH ? axes : axes - 1;
     if (batch_axis != NO_BATCH && (batch_axis < 0 || batch_axis >= axes))
-        throw RunnerError("input '" + spec.name + "' has " + std::to_string(axes) + " axes, but its batch is said to be " +
-                          "at axis " + std::to_string(batch_axis));
+        throw RunnerError("input '" + spec.name + "' has " + std::to_string(axes) +
+                          " axes, but its batch is said to be at axis " + std::to_string(batch_axis));
     if (others < 1 || others > 4)
         throw RunnerError("input '" + spec.name + "' has " + std::to_string(others) +
                           " axes beside the batch; ncnn takes one to four");
     for (int64_t axis : spec.shape)
         if (axis > INT32_MAX)
-            throw RunnerError("input '" + spec.name + "' has an axis of " + std::to_string(axis) + ", too long for ncnn");
+            throw RunnerError("input '" + spec.name + "' has an axis of " + std::to_string(axis) +
+                              ", too long for ncnn");
 }
 
 ncnn::Mat to_mat(const Array &array, int batch_axis) {

@@ -15,7 +15,8 @@ namespace msnoah {
 
 using Json = nlohmann::json;
 
-static const std::string PARAM_FILE = "/model.ncnn.param", WEIGHTS_FILE = "/model.ncnn.bin", AXES_FILE = "/batch_axes.json";
+static const std::string PARAM_FILE = "/model.ncnn.param", WEIGHTS_FILE = "/model.ncnn.bin";
+static const std::string AXES_FILE = "/batch_axes.json";
 
 // pnnx writes what it could not translate under names that ncnn does not know.
 static void check_layers(const std::string &path) {

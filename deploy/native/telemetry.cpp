@@ -9,10 +9,12 @@
 namespace msnoah {
 
 // Numbers of the files in a folder whose names begin and end so.
-static std::vector<double> read_numbers(const std::string &folder, const std::string &beginning, const std::string &ending) {
+static std::vector<double> read_numbers(const std::string &folder, const std::string &beginning,
+                                        const std::string &ending) {
     std::vector<double> numbers;
     for (const std::string &path : list_entries(folder, beginning)) {
-        const bool fits = path.size() >= ending.size() && path.compare(path.size() - ending.size(), ending.size(), ending) == 0;
+        const size_t rest = path.size() - std::min(path.size(), ending.size());
+        const bool fits = path.compare(rest, std::string::npos, ending) == 0;
         const auto number = fits ? read_number(path) : std::nullopt;
         if (number)
             numbers.push_back(*number);

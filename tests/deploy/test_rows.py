@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from msnoah.config import ProfileConfig
-from msnoah.deploy import profiler
+from msnoah.deploy import row_measurement
 from msnoah.deploy.artifact import Artifact
 from msnoah.deploy.measurement import Samples
 from msnoah.deploy.profile import load_profile
@@ -135,7 +135,7 @@ GROUPS = [(100.0, 12, 5), (2100.0, 12, 2), (100.0, 3, 3), (None, 12, 5)]
 @pytest.mark.parametrize("peak_mb, most_rows, together", GROUPS)
 def test_rows_that_need_too_much_memory_are_measured_in_groups(peak_mb, most_rows, together, make_row, monkeypatch):
     """The machine has 8000 MB, of which half may be used."""
-    monkeypatch.setattr(profiler, "MOST_ROWS", most_rows)
+    monkeypatch.setattr(row_measurement, "MOST_ROWS", most_rows)
     profiles = profile_rows([make_row(peak_memory_mb=peak_mb) for _ in range(5)], SETTINGS)
     assert len(profiles) == 5 and FakeWorker.most == together
 

@@ -1,4 +1,4 @@
-"""Builds the native runner (deploy/native) with CMake: ncnn's library first, which takes minutes and is kept, then it."""
+"""Builds the native runner (deploy/native) with CMake: first ncnn's library, which takes minutes and is kept."""
 
 import importlib.util
 import re
@@ -21,7 +21,8 @@ TARGETS = {"host": None, "aarch64": SOURCES / "cmake" / "aarch64-linux-gnu.cmake
 NCNN_OPTIONS = {
     "CMAKE_BUILD_TYPE": "Release",
     **dict.fromkeys(("NCNN_BUILD_TOOLS", "NCNN_BUILD_EXAMPLES", "NCNN_BUILD_BENCHMARK", "NCNN_VULKAN"), "OFF"),
-    **dict.fromkeys(("NCNN_C_API", "NCNN_PIXEL", "NCNN_PIXEL_ROTATE", "NCNN_PIXEL_AFFINE", "NCNN_PIXEL_DRAWING"), "OFF"),
+    **dict.fromkeys(("NCNN_PIXEL", "NCNN_PIXEL_ROTATE", "NCNN_PIXEL_AFFINE", "NCNN_PIXEL_DRAWING"), "OFF"),
+    "NCNN_C_API": "OFF",
     # for Android ncnn switches both off, and would hand that on to the runner
     **dict.fromkeys(("NCNN_DISABLE_RTTI", "NCNN_DISABLE_EXCEPTION"), "OFF"),
 }

@@ -25,7 +25,7 @@ def build_runner(arguments: argparse.Namespace) -> None:
 def declare_build_runner(parser: argparse.ArgumentParser) -> None:
     """The arguments of build-runner."""
     parser.add_argument("--ncnn", type=Path, metavar="SOURCE",
-                        help="ncnn's full source: a folder, .tar.gz or .zip (default: pip gets that of the installed ncnn)")
+                        help="ncnn's full source: a folder, .tar.gz or .zip (default: by pip, the installed release)")
     parser.add_argument("--target", default="host", help="host, aarch64, or a toolchain file of CMake (default: host)")
     parser.add_argument("--folder", type=Path, help="where to build (default: build/native/TARGET)")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE",

@@ -16,7 +16,8 @@ QEMU = "qemu-aarch64-static"
 PROGRAMS = {QEMU: "qemu-user-static", "apt-get": "apt", "dpkg": "dpkg"}
 PYTHON = "3.11"
 PACKAGES = (f"python{PYTHON}-minimal", f"libpython{PYTHON}-minimal", f"libpython{PYTHON}-stdlib", "libc6", "libgcc-s1",
-            "libstdc++6", "libgomp1", "zlib1g", "libexpat1", "libssl3", "libffi8", "libbz2-1.0", "liblzma5", "libcrypt1")
+            "libstdc++6", "libgomp1", "zlib1g", "libexpat1", "libssl3", "libffi8", "libbz2-1.0", "liblzma5",
+            "libcrypt1")
 PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_17_aarch64", "manylinux_2_24_aarch64", "manylinux_2_28_aarch64")
 LIMIT_S = 300.0
 
@@ -26,7 +27,7 @@ class Unobtainable(Exception):
 
 
 def build_root(folder: Path, wheels: Sequence[str]) -> Path:
-    """A folder with Python, its libraries and some packages (as `numpy==1.26.4`) for Arm; Unobtainable says what fails."""
+    """A folder with Python and some packages (as `numpy==1.26.4`) for Arm; Unobtainable says what fails."""
     for program, package in PROGRAMS.items():
         if shutil.which(program) is None:
             raise Unobtainable(f"{program} is not installed; `apt-get install {package}` gets it")
@@ -62,7 +63,8 @@ def _download_packages(folder: Path) -> list[Path]:
 
 
 def _download_wheels(folder: Path, wheels: Sequence[str]) -> list[Path]:
-    target = ["--implementation", "cp", "--python-version", PYTHON, "--abi", "cp" + PYTHON.replace(".", ""), "--abi", "none"]
+    abi = "cp" + PYTHON.replace(".", "")
+    target = ["--implementation", "cp", "--python-version", PYTHON, "--abi", abi, "--abi", "none"]
     platforms = [word for platform in PLATFORMS for word in ("--platform", platform)]
     _run([sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", *target, *platforms,
           "--dest", str(folder / "wheels"), *wheels], folder)

@@ -40,5 +40,6 @@ def _reduced(source: NcnnSource) -> tuple[tuple[str, str], ...]:
     text = (source.folder / "src" / "CMakeLists.txt").read_text(encoding="utf-8")
     layers = {name.lower() for name in re.findall(r"^ncnn_add_layer\((\w+)", text, re.M)}
     assert set(LAYERS) <= layers, f"ncnn {source.release} has no {sorted(set(LAYERS) - layers)}"
-    off = ["NCNN_RUNTIME_CPU", "NCNN_INT8", "NCNN_BF16", "NCNN_AVX512", *(f"WITH_LAYER_{name}" for name in layers - set(LAYERS))]
+    off = [f"WITH_LAYER_{name}" for name in layers - set(LAYERS)]
+    off += ["NCNN_RUNTIME_CPU", "NCNN_INT8", "NCNN_BF16", "NCNN_AVX512"]
     return tuple((name, "OFF") for name in sorted(off))

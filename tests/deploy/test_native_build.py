@@ -61,8 +61,8 @@ def test_ncnn_is_built_before_the_runner_for_the_target(calls, tmp_path):
 
 
 def test_a_build_that_fails_is_one_line_with_the_compilers_complaint(calls, tmp_path):
-    plant_program(tmp_path / "bin", "cmake", "print('fine')\nprint('net.cpp:7: error: no such type')\nprint('make: 2')\n"
-                                             "raise SystemExit(2)\n")
+    words = "print('fine')\nprint('net.cpp:7: error: no such type')\nprint('make: 2')\nraise SystemExit(2)\n"
+    plant_program(tmp_path / "bin", "cmake", words)
     with pytest.raises(ToolError) as caught:
         NativeBuild(tmp_path / "build").run(NcnnSource(Path("/ncnn"), "20261020"))
     assert str(caught.value) == ("cmake of ncnn ended with exit code 2: net.cpp:7: error: no such type;"
@@ -90,7 +90,9 @@ def test_an_option_has_a_name_and_a_value(text):
         parse_options([text])
 
 
-@pytest.mark.parametrize("pack, name", [("gztar", "ncnn-1.0.20261020.tar.gz"), ("zip", "ncnn-20261020-full-source.zip")])
+@pytest.mark.parametrize("pack, name", [
+    ("gztar", "ncnn-1.0.20261020.tar.gz"), ("zip", "ncnn-20261020-full-source.zip"),
+])
 def test_an_archive_is_unpacked_once(pack, name, tmp_path):
     ncnn_tree(tmp_path / "packed" / "inner")
     made = shutil.make_archive(str(tmp_path / "made"), pack, tmp_path / "packed")
@@ -125,7 +127,7 @@ def test_what_is_no_source_of_ncnn_is_one_line(case, tmp_path):
 PIP = """
 import pathlib, sys
 if sys.argv[1] == "index":
-    print("Found link https://example/x1y2/ncnn-1.0.20261020.tar.gz (from https://example/ncnn/), version: 1.0.20261020")
+    print("Found link https://example/x1y2/ncnn-1.0.20261020.tar.gz (from https://example/), version: 1.0.20261020")
 else:
     assert sys.argv[-1] == "https://example/x1y2/ncnn-1.0.20261020.tar.gz", sys.argv
     pathlib.Path(sys.argv[sys.argv.index("--dest") + 1], "ncnn-1.0.20261020.tar.gz").touch()

@@ -182,7 +182,8 @@ BAD_REQUESTS = {
     "minus one run": ([LOAD, FEED, {"do": "measure", "repeats": -1}], "'repeats' is -1"),
     "full disk": ([LOAD, FEED, {"do": "outputs", "path": "/dev/full"}], "cannot be written: No space left on device"),
     "no place": ([LOAD, FEED, {"do": "outputs", "path": "/nowhere/o"}], "/nowhere/o: cannot be written: No such file"),
-    "load fails": ([LOAD, FEED, LOAD | {"artifact": {"path": "/nowhere"}}, {"do": "measure", "repeats": 1}], "nothing is loaded"),
+    "load fails": ([LOAD, FEED, LOAD | {"artifact": {"path": "/nowhere"}}, {"do": "measure", "repeats": 1}],
+                   "nothing is loaded"),
 }
 
 
@@ -191,7 +192,8 @@ def test_a_bad_request_is_an_error_line_and_the_runner_goes_on(case, host_comman
     requests, words = BAD_REQUESTS[case]
     np.zeros((1, 7, 32), np.float32).tofile(tmp_path / "inputs")
     (tmp_path / "short").write_bytes(b"12345")
-    places = {"MODEL": str(converted("gelu").path), "INPUTS": str(tmp_path / "inputs"), "SHORT": str(tmp_path / "short")}
+    places = {"MODEL": str(converted("gelu").path), "INPUTS": str(tmp_path / "inputs"),
+              "SHORT": str(tmp_path / "short")}
     lines = [request if isinstance(request, str) else json.dumps(request) for request in requests]
     for word, place in places.items():
         lines = [line.replace(f'"{word}"', json.dumps(place)) for line in lines]

@@ -17,6 +17,9 @@ from msnoah.export.complexity import list_bodies
 from msnoah.export.graph import TensorType
 from msnoah.export.onnx_graph import OnnxGraph, Operator
 
+QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
+"""What stands between stored and computed numbers of an int8 graph."""
+
 
 def read_at_batch(path: Path, batch: int) -> OnnxGraph:
     """An ONNX file with `batch` in the place of every free first axis."""
@@ -120,9 +123,10 @@ def _lies_elsewhere(tensor: onnx.TensorProto) -> bool:
 
 
 def _is_constant(node: onnx.NodeProto, known: dict[str, np.ndarray]) -> bool:
-    """A body may read more than the node's inputs say, and without inputs there are random numbers."""
-    return (bool(node.input) or node.op_type == "Constant") and not list_bodies(node) and all(
-        name in known for name in node.input)
+    """A body may read more than the node's inputs say, and without inputs there are random numbers; quantised weights
+    stay what they are stored as."""
+    alone = (bool(node.input) or node.op_type == "Constant") and not list_bodies(node)
+    return alone and node.op_type not in QUANTIZING and all(name in known for name in node.input)
 
 
 def _evaluate(node: onnx.NodeProto, known: dict[str, np.ndarray], opsets: dict[str, int]) -> list[np.ndarray]:

@@ -21,6 +21,7 @@ from msnoah.deploy import quantization_search
 from msnoah.deploy.artifact_file import exported_artifact
 from msnoah.deploy.evaluation import evaluate_file
 from msnoah.deploy.float_artifact import FloatArtifact
+from msnoah.deploy.npu.facts import read_facts
 from msnoah.deploy.quantization import quantize_run
 from msnoah.errors import BudgetError, ConversionError, ProfileError, VerificationError
 from msnoah.quantization_config import QuantizationConfig
@@ -143,6 +144,16 @@ def test_float16_that_is_not_good_enough(digits_run, monkeypatch, finite, words)
     with pytest.raises(VerificationError, match=f"{words}.*no artifact was written"):
         quantize_run(digits_run, ["fp16"], QuantizationConfig(**FAST))
     assert "model_fp16.onnx" not in _files(digits_run)
+
+
+def test_an_int8_graph_has_facts_as_any_other(digits_run):
+    """By which operators are placed in the network and held against what an NPU takes; int8 weights are not folded."""
+    quantize_run(digits_run, ["int8"], QuantizationConfig(**FAST, accuracy_budget=1.0))
+    facts = read_facts(digits_run.path / "model_int8.onnx")
+    products = {one.module: one.macs for one in facts.operators if one.macs}
+    assert products == {"stem": 8 * 16 * 9, "mixer": 128 * 128, "head": 1280}
+    stored = next(one for one in facts.operators if one.name == "head.MatMul.weight.DequantizeLinear")
+    assert stored.inputs[0].dtype == "int8" and stored.outputs[0].shape == (128, 10)
 
 
 def test_what_comes_of_an_unverified_artifact_is_not_verified(digits_run):

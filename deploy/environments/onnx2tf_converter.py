@@ -1,7 +1,7 @@
 """`python onnx2tf_converter.py model.onnx model.tflite [INPUT ...]`: ONNX -> float32 .tflite, in onnx2tf's environment.
 
-Imports nothing of msnoah. The inputs that are named keep the order of their axes. onnx2tf's own command would also write
-a SavedModel and float16 weights, which takes half as long again.
+Imports nothing of msnoah. The inputs that are named keep the order of their axes. onnx2tf's own command would also
+write a SavedModel and float16 weights, which nobody reads here.
 """
 
 import sys
@@ -15,7 +15,7 @@ def main(source, target, *kept):
     model = onnx2tf.convert(
         input_onnx_file_path=source, output_folder_path="onnx2tf", disable_model_save=True,
         keep_ncw_or_nchw_or_ncdhw_input_names=list(kept) or None,
-        replace_to_pseudo_operators=["Erf"],   # LiteRT has none: exact GELU is spelled in other operators
+        replace_to_pseudo_operators=["erf"],   # in small letters; LiteRT has none, which exact GELU needs
         non_verbose=True, verbosity="error")
     converter = tensorflow.lite.TFLiteConverter.from_keras_model(model)
     sets = tensorflow.lite.OpsSet   # LiteRT says at loading which operators of TensorFlow it has been left with
@@ -24,7 +24,8 @@ def main(source, target, *kept):
         content = converter.convert()
     except Exception as error:   # its reason is spread over many lines
         words = " ".join(str(error).split())
-        sys.exit("TensorFlow Lite's converter: " + (words if len(words) < 250 else words[:120] + " ... " + words[-120:]))
+        told = words if len(words) < 250 else words[:120] + " ... " + words[-120:]
+        sys.exit("TensorFlow Lite's converter: " + told)
     with open(target, "wb") as file:
         file.write(content)
 

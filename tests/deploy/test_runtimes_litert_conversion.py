@@ -131,7 +131,7 @@ import onnx
 
 def convert(input_onnx_file_path, keep_ncw_or_nchw_or_ncdhw_input_names, replace_to_pseudo_operators, **options):
     assert os.path.getsize("calibration_image_sample_data_20x128x128x3_float32.npy") > 0
-    assert keep_ncw_or_nchw_or_ncdhw_input_names is None and replace_to_pseudo_operators == ["Erf"]
+    assert keep_ncw_or_nchw_or_ncdhw_input_names is None and replace_to_pseudo_operators == ["erf"]
     onnx.checker.check_model(input_onnx_file_path)
     return "made.tflite"
 """

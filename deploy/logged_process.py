@@ -1,12 +1,10 @@
 """Another program's run: its output goes to a log, and it does not outlive its time."""
 
-import os
-import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from msnoah.deploy.process_ending import describe_ending
+from msnoah.deploy.process_ending import describe_ending, end_group
 
 
 def run_logged(command: Sequence[str], log: Path, limit_s: float) -> str | None:
@@ -26,14 +24,5 @@ def run_logged(command: Sequence[str], log: Path, limit_s: float) -> str | None:
         except subprocess.TimeoutExpired:
             return f"was ended after {limit_s:g} s"
         finally:
-            _end_group(process)
+            end_group(process)
     return describe_ending(code) if code else None
-
-
-def _end_group(process: subprocess.Popen) -> None:
-    """Ends what is left: the program itself if it hangs, and children that outlived it."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()

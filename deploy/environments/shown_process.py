@@ -3,7 +3,6 @@
 import os
 import queue
 import re
-import signal
 import subprocess
 import sys
 from collections import deque
@@ -12,7 +11,7 @@ from threading import Thread
 
 from tqdm import tqdm
 
-from msnoah.deploy.process_ending import LONGEST_WORDS, describe_ending
+from msnoah.deploy.process_ending import LONGEST_WORDS, describe_ending, end_group
 from msnoah.errors import ToolError
 
 STEPS = re.compile(r"\s*(Collecting|Downloading|Using cached|Installing|Successfully|Uninstalling|Found existing)")
@@ -41,7 +40,8 @@ def run_shown(command: Sequence[str], title: str) -> None:
         _show(process, title, last)
         code = process.wait()
     finally:
-        _end_group(process)
+        end_group(process)
+        process.stdout.close()
     if code:
         raise ToolError(f"{title}: {os.path.basename(command[0])} {describe_ending(code)}{_complaint(last)}")
 
@@ -80,12 +80,3 @@ def _next(lines: queue.Queue) -> str | None:
 def _complaint(lines: Sequence[str]) -> str:
     chosen = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1] if lines else "")
     return f": {chosen.strip()[:LONGEST_WORDS]}" if chosen else ""
-
-
-def _end_group(process: subprocess.Popen) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
-    process.stdout.close()

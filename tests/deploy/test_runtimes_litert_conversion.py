@@ -1,6 +1,5 @@
 """LiteRT from .onnx files: what is handed to onnx2tf, orders and shapes that come back, faults of the converter."""
 
-import os
 
 import numpy as np
 import onnx
@@ -10,7 +9,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from msnoah.config import ProfileConfig
 from msnoah.deploy.artifact_file import open_artifact
-from msnoah.deploy.environments.installation import make_environment, plan_environment
 from msnoah.deploy.environments.table import ONNX2TF
 from msnoah.deploy.measurement import largest_relative_difference
 from msnoah.deploy.profiler import profile_artifact, profile_run
@@ -18,8 +16,9 @@ from msnoah.deploy.runtimes.fixed_graph import read_at_batch
 from msnoah.deploy.runtimes.litert_conversion import flatten_outputs, rename_inputs
 from msnoah.deploy.runtimes.table import find_runtime
 from msnoah.deploy.worker_process import WorkerProcess
-from msnoah.errors import MsnoahError, ProfileError, RuntimeUnavailableError
+from msnoah.errors import ProfileError, RuntimeUnavailableError
 from tests.deploy.planted_environment import plant
+from tests.deploy.real_environment import provide
 
 GATE = 2e-6  # relative: float32 in other orders, GELU's erf by a polynomial
 GENERATOR = np.random.default_rng(0)
@@ -203,23 +202,7 @@ def test_without_onnx2tf_the_row_says_how_to_get_it(litert, exported_run, tmp_pa
 
 @pytest.fixture(scope="module")
 def real_onnx2tf(tmp_path_factory):
-    """The environment of $MSNOAH_HOME or of the user, else one that is made now."""
-    try:
-        ONNX2TF.find()
-        yield
-        return
-    except RuntimeUnavailableError:
-        pass
-    before = os.environ.get("MSNOAH_HOME")
-    os.environ["MSNOAH_HOME"] = str(tmp_path_factory.mktemp("home"))
-    try:
-        make_environment(plan_environment(ONNX2TF))
-        yield
-    except MsnoahError as error:
-        pytest.skip(f"no onnx2tf: {error}")
-    finally:
-        os.environ.pop("MSNOAH_HOME")
-        os.environ.update({"MSNOAH_HOME": before} if before else {})
+    yield from provide(ONNX2TF, tmp_path_factory.mktemp("home"))
 
 
 @pytest.mark.slow

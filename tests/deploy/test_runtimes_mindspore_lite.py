@@ -2,7 +2,6 @@
 
 import ast
 import importlib.metadata
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from msnoah.config import ProfileConfig
 from msnoah.deploy import environments
 from msnoah.deploy.artifact_file import open_artifact
 from msnoah.deploy.device import read_device
-from msnoah.deploy.environments.installation import make_environment, plan_environment
 from msnoah.deploy.environments.table import MINDSPORE_LITE
 from msnoah.deploy.measurement import largest_relative_difference
 from msnoah.deploy.profiler import profile_artifact
@@ -28,8 +26,9 @@ from msnoah.deploy.runtimes.fixed_graph import read_at_batch
 from msnoah.deploy.runtimes.mindspore_lite_conversion import SPELLINGS
 from msnoah.deploy.runtimes.table import find_runtime
 from msnoah.deploy.side_worker import open_worker
-from msnoah.errors import MsnoahError, ProfileError, RuntimeUnavailableError
+from msnoah.errors import ProfileError, RuntimeUnavailableError
 from tests.deploy.planted_environment import plant
+from tests.deploy.real_environment import provide
 
 GATE = 1e-6  # relative: float32 in another order
 LITE_GATE = 5e-5  # MindSpore Lite's exp is 1e-6 off, its softmax as well; one of another operator would be 1e-3
@@ -293,23 +292,7 @@ def test_lite_keeps_to_what_it_was_tried_with():
 
 @pytest.fixture(scope="module")
 def real_lite(tmp_path_factory):
-    """The environment of $MSNOAH_HOME or of the user, else one that is made now."""
-    try:
-        MINDSPORE_LITE.find()
-        yield
-        return
-    except RuntimeUnavailableError:
-        pass
-    before = os.environ.get("MSNOAH_HOME")
-    os.environ["MSNOAH_HOME"] = str(tmp_path_factory.mktemp("home"))
-    try:
-        make_environment(plan_environment(MINDSPORE_LITE))
-        yield
-    except MsnoahError as error:
-        pytest.skip(f"no MindSpore Lite: {error}")
-    finally:
-        os.environ.pop("MSNOAH_HOME")
-        os.environ.update({"MSNOAH_HOME": before} if before else {})
+    yield from provide(MINDSPORE_LITE, tmp_path_factory.mktemp("home"))
 
 
 @pytest.mark.slow

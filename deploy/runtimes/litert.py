@@ -97,16 +97,25 @@ class ConvertedSession(LiteRtSession):
         super().__init__(folder / MODEL_FILE, None, threads)
         self.inputs = read_interface(folder).inputs
         self.shapes = json.loads((folder / LAYOUT_FILE).read_text(encoding="utf-8"))["outputs"]
-        self.places = _places(self.interpreter, "input", INPUT, len(self.inputs))
-        self.outputs = [place["index"] for place in _places(self.interpreter, "output", OUTPUT, len(self.shapes))]
+        self.places = tensor_places(self.interpreter, "input", INPUT, len(self.inputs))
+        self.outputs = [place["index"] for place in tensor_places(self.interpreter, "output", OUTPUT, len(self.shapes))]
 
     def run(self, feeds: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Runs once; the outputs get their shapes back."""
         return [output.reshape(shape) for output, shape in zip(super().run(feeds), self.shapes, strict=True)]
 
 
-def _places(interpreter, role: str, name: str, count: int) -> list[dict]:
-    """The tensors of a role in the artifact's order, by the names of the file's signature."""
+def tensor_places(interpreter, role: str, name: str, count: int) -> list[dict]:
+    """The tensors of a role in the artifact's order, by the names of the file's signature.
+
+    TensorFlow leaves the signature out where a layer of onnx2tf's keeps its weights to itself, as grouped convolutions
+    do. A single tensor needs no name.
+    """
+    if not interpreter.get_signature_list():
+        alone = getattr(interpreter, f"get_{role}_details")()
+        if count == len(alone) == 1:
+            return alone
+        raise ProfileError(f"litert cannot tell {len(alone)} {role}s apart: the converted file has no signature")
     found = getattr(interpreter.get_signature_runner(), f"get_{role}_details")()
     wanted = [name.format(index) for index in range(count)]
     if sorted(found) != sorted(wanted):

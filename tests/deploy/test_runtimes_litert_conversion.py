@@ -13,6 +13,7 @@ from msnoah.deploy.environments.table import ONNX2TF
 from msnoah.deploy.measurement import largest_relative_difference
 from msnoah.deploy.profiler import profile_artifact, profile_run
 from msnoah.deploy.runtimes.fixed_graph import read_at_batch
+from msnoah.deploy.runtimes.litert import OUTPUT, tensor_places
 from msnoah.deploy.runtimes.litert_conversion import flatten_outputs, rename_inputs
 from msnoah.deploy.runtimes.table import find_runtime
 from msnoah.deploy.worker_process import WorkerProcess
@@ -220,3 +221,26 @@ def test_an_onnx_file_is_profiled_by_way_of_onnx2tf(litert, real_onnx2tf, onnx_p
     settings = ProfileConfig(runtimes=["litert"], warmup=1, repeats=5, batch_size=2, time_limit_s=0)
     [profile] = profile_artifact(onnx_path, settings)
     assert (profile.runtime, profile.repeats, profile.inputs[0].shape) == ("litert", 5, (2, 16))
+
+
+class Unsigned:
+    """An interpreter of a file that TensorFlow gave no signature."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def get_signature_list(self):
+        return {}
+
+    def get_output_details(self):
+        return [{"index": index} for index in range(self.count)]
+
+
+def test_without_a_signature_a_single_tensor_is_itself():
+    assert tensor_places(Unsigned(1), "output", OUTPUT, 1) == [{"index": 0}]
+
+
+@pytest.mark.parametrize("found, expected", [(2, 2), (2, 1), (1, 2)])
+def test_without_a_signature_several_cannot_be_told_apart(found, expected):
+    with pytest.raises(ProfileError, match=f"cannot tell {found} outputs apart: the converted file has no signature"):
+        tensor_places(Unsigned(found), "output", OUTPUT, expected)

@@ -181,7 +181,7 @@ WRONG = {
     "no file": (["{dir}/a.onnx", "{dir}/b.onnx"], "a.onnx: cannot be read"),
     "no run folder": (["{dir}/a", "{onnx}"], "no such run folder"),
     "a profile": (["{dir}/a.json", "{onnx}"], "a profile cannot be measured again"),
-    "another kind of file": (["{onnx}", "{onnx}", "--runtime", "litert"], "litert runs .tflite files"),
+    "another kind of file": (["{onnx}", "{onnx}", "--runtime", "mindspore"], "mindspore runs .mindir files"),
     "an unknown runtime": (["{onnx}", "{onnx}", "--runtime", "onnxruntme"], "did you mean 'onnxruntime'?"),
     "no time": (["{onnx}", "{onnx}", "--time-limit", "0"], "a time limit of 0 s measures nothing"),
     "negative time": (["{onnx}", "{onnx}", "--time-limit=-5"], "'-5' is not a duration"),

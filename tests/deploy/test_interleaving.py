@@ -100,7 +100,7 @@ def test_a_candidate_that_fails_later_does_not_stop_the_goal_of_the_others():
     clock, log = Clock(), []
     candidates = [Scripted("a", log, fails_at=2), Timed(clock, lambda number: 1.0 + number % 2)]
     failed, longer = interleave(candidates, 0, ROUND, Goal(0.02, 9.0), clock)
-    assert isinstance(failed, ProfileError) and len(longer.rounds) == 9
+    assert isinstance(failed.cause, ProfileError) and len(longer.rounds) == 9
 
 
 @pytest.mark.parametrize("cpu_ms, runs", [(0.0001, 200), (0.01, 200), (0.1, 20), (0.5, ROUND), (50.0, ROUND)])

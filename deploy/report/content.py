@@ -14,6 +14,7 @@ from msnoah.deploy.report.formats import count, duration, number, unit
 from msnoah.deploy.report.operators import gather_operators
 from msnoah.deploy.report.quantization import gather_quantization
 from msnoah.deploy.report.segmentation import gather_segmentation, segmentation_tile
+from msnoah.deploy.report.sustained import gather_sustained
 from msnoah.deploy.report.tuning import gather_tuning
 from msnoah.errors import ProfileError
 from msnoah.run_folder import RunFolder
@@ -51,6 +52,7 @@ def gather(run: RunFolder, profiles: list[Profile]) -> Record:
         "curves": _curves(history), "training": _training_facts(history),
         "accuracy": accuracy, "segmentation": segmentation, "degrees": gather_degrees(run),
         "tuning": gather_tuning(run), "quantization": gather_quantization(run),
+        "sustained": gather_sustained(profiles),
         "export": export, "artifacts": _artifact_rows(run, export), "latency": _latency(profiles, export),
         "config": run.config_path.read_text(encoding="utf-8"),
     }

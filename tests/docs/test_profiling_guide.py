@@ -7,7 +7,7 @@ import pytest
 
 from msnoah.cli import build_parser
 from msnoah.config import ProfileConfig
-from msnoah.deploy import calm, gate, interleaving, profiler, reference_work, sustained
+from msnoah.deploy import calm, gate, interleaving, reference_work, row_measurement, sustained
 from msnoah.deploy.parity import LIMITS
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "profiling.md").read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ CONSTANTS = [
     (f"{reference_work.COUNT * reference_work.PARTS} products of {reference_work.SIZE} x {reference_work.SIZE}", True),
     (f"at most {calm.CALM - 1:.0%} more than the fastest".replace("%", " %"), True),
     ("less than six rounds were calm", calm.LEAST_ROUNDS == 6),
-    (f"Up to {profiler.MOST_ROWS} rows take turns", profiler.MEMORY_SHARE == 0.5),
+    (f"Up to {row_measurement.MOST_ROWS} rows take turns", row_measurement.MEMORY_SHARE == 0.5),
     (f"whole interval is above {sustained.THROTTLED:.0%}".replace("%", " %"), sustained.FIRST_S == 60),
     (f"After {gate.FIRST_PAIRS} pairs", gate.ROUND_MS == 100),
     (f"limits below {gate.RESOLUTION:.0%}".replace("%", " %"), gate.Plan().confidence == 0.99),

@@ -175,7 +175,7 @@ def test_a_run_keeps_what_was_converted_and_other_circumstances_convert_anew(onn
 
 
 @pytest.mark.parametrize("runtime, hidden, words", [
-    ("mnn", "MNN", "pip install MNN"), ("ncnn", "ncnn", "pip install ncnn"),
+    ("mnn", "MNN", "pip install MNN"), ("ncnn", "ncnn", "pip install (ncnn|--no-deps pnnx)"),   # pnnx is needed first
 ])
 def test_what_is_missing_says_how_to_get_it(runtime, hidden, words, onnx_path, tmp_path, monkeypatch):
     (tmp_path / f"{hidden}.py").write_text("raise ImportError('hidden by the test')")

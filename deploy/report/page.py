@@ -12,7 +12,7 @@ from msnoah.deploy.profile import Profile, load_profile
 from msnoah.deploy.report.content import gather
 from msnoah.deploy.report.entries import gather_entries
 from msnoah.deploy.report.formats import FILTERS
-from msnoah.deploy.report.run_comparison import comparison_cells, comparison_titles, gather_comparison
+from msnoah.deploy.report.run_comparison import comparison_table, gather_comparison
 from msnoah.errors import ProfileError, RunFolderError
 from msnoah.run_folder import RunFolder
 
@@ -49,7 +49,7 @@ def write_comparison(runs: Sequence[RunFolder], path: Path) -> Path:
     if path.suffix != ".html":
         raise ProfileError(f"{path}: expected a name that ends in .html")
     entries = gather_entries(runs)
-    lines = [comparison_titles(), *comparison_cells(entries)]
+    lines = comparison_table(entries)
     write_text(path, _fill("comparison.html.jinja", gather_comparison(entries)))
     write_text(path.with_suffix(".md"), markdown_table(lines))
     write_text(path.with_suffix(".csv"), csv_table([["" if cell == "-" else cell for cell in line] for line in lines]))

@@ -1,44 +1,43 @@
 """What the comparison of runs, runtimes and devices shows, arranged for its template."""
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 import msnoah
 from msnoah.deploy.latency_table import COLUMNS, format_ms, table_cells
-from msnoah.deploy.operator_sums import sum_by_kind
+from msnoah.deploy.operator_families import family_times
 from msnoah.deploy.profile import Profile
 from msnoah.deploy.report.charts import Mark
 from msnoah.deploy.report.entries import Entry
 from msnoah.deploy.report.scatter import scatter_chart
 
 Record = dict[str, Any]
-KINDS = 5  # of operators, told apart by colour; the rest are one
 
 
 def gather_comparison(entries: Sequence[Entry]) -> Record:
     """Everything that the template shows of these rows; a section without facts is empty."""
+    titles, *cells = comparison_table(entries)
     return {
         "runs": list(dict.fromkeys(entry.run for entry in entries)),
         "devices": list(dict.fromkeys(_device(entry.profile) for entry in entries)),
         "written": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"), "version": msnoah.__version__,
-        "titles": comparison_titles(), "cells": comparison_cells(entries),
+        "titles": titles, "cells": cells,
         "charts": _charts(entries), "memory": _memory_rows(entries), "operators": _operator_stacks(entries),
         "warnings": [f"{entry.label}: {words}" for entry in entries for words in entry.profile.warnings()],
         "circumstances": _circumstances(entries),
     }
 
 
-def comparison_titles() -> list[str]:
-    """Headings of the table: the run, the columns of a latency table, the accuracy."""
-    return ["run", *(column.title for column in COLUMNS), "accuracy"]
+def comparison_table(entries: Sequence[Entry]) -> list[list[str]]:
+    """Headings and rows: the run, the columns of a latency table, the accuracy.
 
-
-def comparison_cells(entries: Sequence[Entry]) -> list[list[str]]:
-    """The rows of the table; '-' is a figure that was not to be had."""
+    '-' is a figure that was not to be had; a column of nothing else is left out.
+    """
     cells = table_cells([entry.profile for entry in entries])
-    return [[entry.run, *row, _score_text(entry)] for entry, row in zip(entries, cells, strict=True)]
+    rows = [[entry.run, *row, _score_text(entry)] for entry, row in zip(entries, cells, strict=True)]
+    columns = zip(["run", *(column.title for column in COLUMNS), "accuracy"], *rows, strict=True)
+    return [list(line) for line in zip(*(column for column in columns if set(column[1:]) != {"-"}))]
 
 
 def _score_text(entry: Entry) -> str:
@@ -70,27 +69,19 @@ def _memory_rows(entries: Sequence[Entry]) -> list[Record]:
 
 
 def _operator_stacks(entries: Sequence[Entry]) -> Record:
-    """Times by kind of operator side by side: lengths are milliseconds, colours are the same kind in every row."""
-    timed = [(entry, _kind_times(entry.profile)) for entry in entries if entry.profile.operators]
+    """Times by family of operators side by side: lengths are milliseconds, colours the same family in every row."""
+    timed = [(entry, family_times(entry.profile.operators)) for entry in entries if entry.profile.operators]
     if not timed:
         return {}
-    totals = sum((Counter(times) for _, times in timed), Counter())
-    named = [kind for kind, _ in totals.most_common(KINDS)]
     longest = max(sum(times.values()) for _, times in timed)
-    rows = [{"label": entry.label, "total": format_ms(sum(times.values())), "parts": _parts(times, named, longest)}
+    rows = [{"label": entry.label, "total": format_ms(sum(times.values())), "parts": _parts(times, longest)}
             for entry, times in timed]
-    return {"rows": rows, "legend": [*named, "others"] if len(totals) > len(named) else named}
+    return {"rows": rows, "legend": list(timed[0][1])}
 
 
-def _kind_times(profile: Profile) -> dict[str, float]:
-    return {kind.name: kind.ms for kind in sum_by_kind(profile.operators)}
-
-
-def _parts(times: dict[str, float], named: Sequence[str], longest: float) -> list[Record]:
-    split = {**{kind: times.get(kind, 0.0) for kind in named},
-             "others": sum(ms for kind, ms in times.items() if kind not in named)}
-    return [{"kind": kind, "ms": format_ms(ms), "share": ms / longest, "colour": colour}
-            for colour, (kind, ms) in enumerate(split.items()) if ms]
+def _parts(times: dict[str, float], longest: float) -> list[Record]:
+    return [{"kind": family, "ms": format_ms(ms), "share": ms / longest, "colour": colour}
+            for colour, (family, ms) in enumerate(times.items()) if ms]
 
 
 def _device(profile: Profile) -> str:

@@ -12,10 +12,9 @@ from mindspore import Tensor, nn, ops
 
 from msnoah.errors import CheckpointError
 from msnoah.nn.step_inputs import weights
-from msnoah.safetensors_checkpoint import read_safetensors
-from msnoah.state_file import read_arrays_and_metadata, save_state
-from msnoah.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
+from msnoah.state_file import save_state
 from msnoah.weight_names import Matching, describe_plugin_fault, is_plugin, match_weights, plugin_weights, with_plugin
+from msnoah.weights_file import read_weights
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ def load_checkpoint(
     """
     parameters = weights(model)
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    arrays = _read_arrays(Path(path))
+    arrays = read_weights(Path(path))
     if plugin is not None:
         arrays = with_plugin(arrays, _read_plugin(Path(plugin)))
     if hasattr(model, "translate_weights"):
@@ -106,26 +105,9 @@ def save_weights(model: nn.Cell, path: str | PathLike, metadata: dict[str, Any])
     save_state(path, {name: parameter.asnumpy() for name, parameter in weights(model).items()}, metadata)
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    start = _first_bytes(path)
-    if is_torch_checkpoint(start):
-        return read_torch_checkpoint(path)
-    if start[8:9] == b"{":
-        return read_safetensors(path)
-    return read_arrays_and_metadata(path)[0]
-
-
 def _read_plugin(path: Path) -> dict[str, np.ndarray]:
-    found = plugin_weights(_read_arrays(path))
+    found = plugin_weights(read_weights(path))
     if not found:
         raise CheckpointError(
             f"{path}: holds no ToCom plugin (weights named blocks.N.attn.q_tocom.adapter_down.weight ...)")
     return found
-
-
-def _first_bytes(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(512)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error

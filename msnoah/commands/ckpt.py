@@ -1,6 +1,7 @@
-"""Checkpoints: compressed by ExCP, restored, and looked into."""
+"""Checkpoints: compressed by ExCP, restored, looked into, and converted."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from msnoah.commands.records import declare_json, print_record
@@ -10,7 +11,7 @@ SETTINGS = ("tau", "alpha", "cap", "beta", "bits")
 
 
 def ckpt(arguments: argparse.Namespace) -> None:
-    """Compresses training checkpoints into a chain, restores one of it, or shows what a chain holds."""
+    """Compresses training checkpoints into a chain, restores and inspects them; converts weights between formats."""
     arguments.action(arguments)
 
 
@@ -30,14 +31,14 @@ def compress(arguments: argparse.Namespace) -> None:
 
 
 def restore(arguments: argparse.Namespace) -> None:
-    """Writes a .ckpt that training resumes from, of the newest step or of --step; if damaged, names the newest intact."""
+    """Writes a .ckpt that training resumes from, of the newest step or of --step; damage names the newest intact."""
     from msnoah.compression.restoring import restore_checkpoint
 
     print(restore_checkpoint(arguments.chain, arguments.output, step=arguments.step))
 
 
 def inspect(arguments: argparse.Namespace) -> None:
-    """Shows sizes, what was kept, errors of reconstruction, and whether each file restores; an error if one does not."""
+    """Shows sizes, what was kept, errors of reconstruction, and which files restore; an error if one does not."""
     from msnoah.compression.chain import Chain
     from msnoah.compression.inspection import check_chain, inspect_chain
     from msnoah.compression.inspection_table import chain_table, tensor_table
@@ -48,10 +49,19 @@ def inspect(arguments: argparse.Namespace) -> None:
     check_chain(rows)
 
 
+def convert(arguments: argparse.Namespace) -> None:
+    """Writes the weights of a .ckpt, .safetensors or .pth as .ckpt or .safetensors, and reads them back to compare."""
+    from msnoah.weights_file import convert_weights
+
+    arrays = convert_weights(arguments.source, arguments.output)
+    size = sum(array.nbytes for array in arrays.values())
+    print(f"{arguments.output}: {len(arrays)} arrays, {size:,} bytes, read back and equal")
+
+
 def declare_ckpt(parser: argparse.ArgumentParser) -> None:
     """The arguments of ckpt and of its actions."""
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    for action, declare in ((compress, _declare_compress), (restore, _declare_restore), (inspect, _declare_inspect)):
+    for action, declare in ACTIONS.items():
         summary = action.__doc__.split("\n")[0]
         subparser = actions.add_parser(action.__name__, help=summary, description=action.__doc__)
         declare(subparser)
@@ -78,7 +88,18 @@ def _declare_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.ckpt")
 
 
+def _declare_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="FILE", help="a .ckpt, .safetensors or .pth")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .ckpt or .safetensors")
+
+
 def _declare_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("chain", type=Path, metavar="FOLDER")
     parser.add_argument("--tensors", action="store_true", help="a line for each tensor of the newest file")
     declare_json(parser)
+
+
+ACTIONS: dict[Callable[[argparse.Namespace], None], Callable[[argparse.ArgumentParser], None]] = {
+    compress: _declare_compress, restore: _declare_restore, inspect: _declare_inspect, convert: _declare_convert,
+}
+"""Actions, each with what declares its arguments."""

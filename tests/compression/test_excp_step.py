@@ -102,7 +102,8 @@ def test_codes_come_back(bits, count):
 
 def test_arrays_come_back_bit_for_bit():
     arrays = {"a": np.array([[1.5, np.nan], [-0.0, np.inf]], np.float32), "b": np.array(7),
-              "c": np.zeros((0, 3), np.int8), "d": np.array([True, False]), "e": np.array([1, 2], ">i4").astype("<i4"), "f": np.float16([1, 2])}
+              "c": np.zeros((0, 3), np.int8), "d": np.array([True, False]),
+              "e": np.array([1, 2], ">i4").astype("<i4"), "f": np.float16([1, 2])}
     described, content = pack_arrays(arrays)
     assert same(unpack_arrays(described, content), arrays)
     with pytest.raises(ValueError, match="bytes for"):

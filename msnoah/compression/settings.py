@@ -36,8 +36,8 @@ class ExcpSettings:
 
 
 PRESETS = {
-    "near_lossless": ExcpSettings(tau=0.3, beta=0.1, bits=5),
-    "balanced": ExcpSettings(tau=1.0, beta=0.5, bits=4),
+    "near_lossless": ExcpSettings(tau=1.2, beta=0.8, bits=4),
+    "balanced": ExcpSettings(tau=1.5, beta=1.0, bits=3),
     "extreme": ExcpSettings(tau=2.5, beta=2.0, bits=4),
 }
 

@@ -49,13 +49,20 @@ def _make_folder(path: Path) -> None:
 
 
 def _steps(paths: Sequence[Path]) -> dict[int, Path]:
-    """The optimiser step of each file."""
-    steps: dict[int, Path] = {}
-    for path in paths:
-        state = read_state(path)[1].get("state")
-        if not isinstance(state, dict) or not isinstance(state.get("step"), int):
-            raise CheckpointError(f"{path}: holds weights but no training state; compress last.ckpt files")
-        if state["step"] in steps:
-            raise CheckpointError(f"{path}: step {state['step']}, as {steps[state['step']]}; give one file a step")
-        steps[state["step"]] = path
-    return steps
+    """The file of each optimiser step; of passes that re-estimate BatchNorm, which take no steps, the last."""
+    states = [(_progress(path), path) for path in paths]
+    found: dict[int, tuple[tuple[int, int], Path]] = {}
+    for progress, path in sorted(states):
+        step = progress[0]
+        if step in found and found[step][0] == progress:
+            raise CheckpointError(f"{path}: step {step}, as {found[step][1]}; give one file a step")
+        found[step] = progress, path
+    return {step: path for step, (_, path) in found.items()}
+
+
+def _progress(path: Path) -> tuple[int, int]:
+    """Optimiser steps and passes of re-estimation that a training state has behind it."""
+    state = read_state(path)[1].get("state")
+    if not isinstance(state, dict) or not isinstance(state.get("step"), int):
+        raise CheckpointError(f"{path}: holds weights but no training state; compress last.ckpt files")
+    return state["step"], state.get("reestimation_epochs", 0)

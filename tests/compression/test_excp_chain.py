@@ -143,6 +143,16 @@ def test_the_command_compresses_inspects_and_restores(checkpoints, tmp_path, cap
         tmp_path / "chain" / "000000002.excp")[0])
 
 
+def test_of_one_step_the_state_with_more_passes_of_reestimation_is_taken(tmp_path, capsys):
+    before, after = make_states(2)
+    for name, state, passes in (("a", before, 0), ("b", after, 1)):
+        save_state(tmp_path / f"{name}.ckpt", state, {"state": {"step": 7, "reestimation_epochs": passes}})
+    chain = tmp_path / "chain"
+    assert main(["ckpt", "compress", str(tmp_path / "b.ckpt"), str(tmp_path / "a.ckpt"), "--chain", str(chain)]) == 0
+    [path] = Chain(chain).paths()
+    assert same(Chain(chain).restore(path)[0], after)
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["compress", "{weights}", "--chain", "{chain}"], "holds weights but no training state"),
     (["compress", "{one}", "{one}", "--chain", "{chain}"], "step 4, as .*; give one file a step"),

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict
 
 from msnoah.deploy.device import Device
 from msnoah.deploy.device_config import DeviceConfig, load_device
-from msnoah.deploy.latency_table import align_table
 from msnoah.deploy.remote_device import RemoteDevice
 from msnoah.deploy.remote_store import free_mb
 from msnoah.deploy.remote_worker import RemoteWorker
 from msnoah.deploy.runtimes.base import RunsElsewhere
 from msnoah.deploy.runtimes.table import RUNTIMES, find_runtime
 from msnoah.errors import MsnoahError
+from msnoah.text_table import align_table
 
 HEADING = ("device", "transport", "chip", "cores", "memory MiB", "free MiB", "governor", "temperature C")
 NATIVE = "native runner"

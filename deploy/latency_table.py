@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msnoah.deploy.profile import LOCAL, Profile
+from msnoah.text_table import align_table
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,6 @@ def gather_warnings(profiles: Sequence[Profile]) -> list[str]:
     return [f"{'all rows' if len(labels) == everyone else '; '.join(labels)}: {words}" for words, labels in found.items()]
 
 
-def align_table(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines of equal width: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    return [_align(line, widths) for line in cells]
-
-
 def format_markdown(profiles: Sequence[Profile]) -> str:
     """The table in Markdown, without the warnings."""
     return markdown_table([[column.title for column in COLUMNS], *table_cells(profiles)])
@@ -144,8 +139,3 @@ def csv_table(lines: Sequence[Sequence[str | None]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()
-
-
-def _align(line: Sequence[str], widths: Sequence[int]) -> str:
-    first = line[0].ljust(widths[0])
-    return "  ".join([first, *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])

@@ -13,6 +13,7 @@ from msnoah.deploy.operator_sums import (
     sum_by_role,
 )
 from msnoah.deploy.profile import Profile
+from msnoah.text_table import align_table
 
 MOST_ROWS = 12
 DISTURBED = 1.15  # of a run's CPU time; a profiler's own work is a few percent
@@ -83,8 +84,4 @@ def _cells(one: OperatorSum, placement: Placement | None) -> tuple[str, ...]:
 def _align(rows: Sequence[Sequence[str]]) -> str:
     """Columns of equal width, the first to the left; those without any figure are left out."""
     columns = [column for column in zip(*rows) if column[0] in rows[0][:1] or any(column[1:])]
-    widths = [max(map(len, column)) for column in columns]
-    return "\n".join(
-        "  ".join(cell.rjust(width) if index else cell.ljust(width) for index, (cell, width) in
-                  enumerate(zip(line, widths))).rstrip()
-        for line in zip(*columns))
+    return "\n".join(line.rstrip() for line in align_table(list(zip(*columns))))

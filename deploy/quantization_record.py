@@ -5,12 +5,13 @@ from typing import Any
 import onnx
 
 from msnoah.deploy.float_artifact import FloatArtifact
-from msnoah.deploy.latency_table import align_table, format_size
+from msnoah.deploy.latency_table import format_size
 from msnoah.errors import ProfileError, RunFolderError
 from msnoah.export.metadata import describe_file
 from msnoah.export.onnx_file import check_onnx, save_onnx
 from msnoah.export.onnx_summary import count_operators
 from msnoah.run_folder import RunFolder, read_json, write_json
+from msnoah.text_table import align_table
 
 Record = dict[str, Any]
 SHOWN = 8

@@ -9,13 +9,14 @@ from typing import Any, Literal
 from msnoah.config import ProfileConfig
 from msnoah.deploy.evaluation import evaluate_file
 from msnoah.deploy.family import Member, open_family
-from msnoah.deploy.latency_table import align_table, format_ms
+from msnoah.deploy.latency_table import format_ms
 from msnoah.deploy.profile import Metric, Profile
 from msnoah.deploy.row_measurement import profile_rows
 from msnoah.deploy.rows import Row
 from msnoah.deploy.runtimes.table import find_runtime
 from msnoah.errors import BudgetError, DataError, ProfileError
 from msnoah.run_folder import RunFolder, read_json, write_json
+from msnoah.text_table import align_table
 
 Record = dict[str, Any]
 Choice = Literal["degree", "accuracy"]

@@ -1,8 +1,7 @@
-"""Weights and training states on disk: save, load by name from .ckpt, .safetensors or .pth, and resume."""
+"""Weights on disk: a model's saved, and loaded by name from .ckpt, .safetensors or .pth."""
 
 import dataclasses
 import functools
-import json
 import logging
 from os import PathLike
 from pathlib import Path
@@ -12,14 +11,12 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from msnoah.errors import CheckpointError
-from msnoah.mindspore_checkpoint import read_mindspore_checkpoint, write_mindspore_checkpoint
 from msnoah.nn.step_inputs import weights
-from msnoah.safetensors_checkpoint import read_safetensors
-from msnoah.torch_checkpoint import is_torch_checkpoint, read_torch_checkpoint
+from msnoah.state_file import save_state
 from msnoah.weight_names import Matching, describe_plugin_fault, is_plugin, match_weights, plugin_weights, with_plugin
+from msnoah.weights_file import read_weights
 
 _LOG = logging.getLogger(__name__)
-_METADATA = "msnoah.metadata"  # JSON in UTF-8, one uint8 an array element, so that MindSpore reads the file too
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +57,7 @@ def load_checkpoint(
     """
     parameters = weights(model)
     shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-    arrays = _read_arrays(Path(path))
+    arrays = read_weights(Path(path))
     if plugin is not None:
         arrays = with_plugin(arrays, _read_plugin(Path(plugin)))
     if hasattr(model, "translate_weights"):
@@ -108,59 +105,9 @@ def save_weights(model: nn.Cell, path: str | PathLike, metadata: dict[str, Any])
     save_state(path, {name: parameter.asnumpy() for name, parameter in weights(model).items()}, metadata)
 
 
-def save_state(path: str | PathLike, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
-    """Writes arrays by name as a .ckpt: a model's weights under their own names, the rest as optimizer.* and ema.*.
-
-    Raises:
-        RunFolderError: the system refused to write; the earlier file is kept.
-    """
-    described = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
-    # First in the file: a file that was cut short still says that it once had a checksum.
-    write_mindspore_checkpoint(path, {_METADATA: described, **arrays})
-
-
-def read_state(path: str | PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the metadata that save_state or save_weights wrote, in the same bits.
-
-    Raises:
-        CheckpointError: a file that cannot be read, is damaged or was not written by msnoah.
-    """
-    arrays, metadata = _read_ckpt(Path(path))
-    if metadata is None:
-        raise CheckpointError(f"{path}: a .ckpt that msnoah did not write; it has weights but no training state")
-    return arrays, metadata
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    start = _first_bytes(path)
-    if is_torch_checkpoint(start):
-        return read_torch_checkpoint(path)
-    if start[8:9] == b"{":
-        return read_safetensors(path)
-    return _read_ckpt(path)[0]
-
-
 def _read_plugin(path: Path) -> dict[str, np.ndarray]:
-    found = plugin_weights(_read_arrays(path))
+    found = plugin_weights(read_weights(path))
     if not found:
         raise CheckpointError(
             f"{path}: holds no ToCom plugin (weights named blocks.N.attn.q_tocom.adapter_down.weight ...)")
     return found
-
-
-def _first_bytes(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(512)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _read_ckpt(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    arrays, checked = read_mindspore_checkpoint(path)
-    described = arrays.pop(_METADATA, None)
-    if described is None:
-        return arrays, None
-    if not checked:
-        raise CheckpointError(f"{path}: cut short: the checksum at its end is not there")
-    return arrays, json.loads(described.tobytes())

@@ -12,6 +12,7 @@ from pathlib import Path
 from msnoah.commands.artifacts import declare_export, export
 from msnoah.commands.build_runner import build_runner, declare_build_runner
 from msnoah.commands.check import check, declare_check
+from msnoah.commands.ckpt import ckpt, declare_ckpt
 from msnoah.commands.compare import compare, declare_compare
 from msnoah.commands.conversion import convert, declare_convert, declare_verify, verify
 from msnoah.commands.degrees import declare_degrees, degrees
@@ -103,6 +104,7 @@ COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.Argume
     "tune": (tune, declare_tune),
     "compare": (compare, declare_compare),
     "report": (report, declare_report),
+    "ckpt": (ckpt, declare_ckpt),
     "demo": (demo, declare_demo),
     "models": (models, declare_models),
     "runtimes": (runtimes, declare_runtimes),

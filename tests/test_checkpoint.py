@@ -11,10 +11,11 @@ import pytest
 import safetensors.numpy
 from mindspore import Parameter, Tensor, nn
 
-from msnoah.checkpoint import load_checkpoint, read_state, save_state, save_weights
+from msnoah.checkpoint import load_checkpoint, save_weights
 from msnoah.errors import CheckpointError, RunFolderError
 from msnoah.nn.rep_norm import token_norm
 from msnoah.nn.step_inputs import weights
+from msnoah.state_file import read_state, save_state
 
 
 class Net(nn.Cell):

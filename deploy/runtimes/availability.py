@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pydantic import BaseModel, ConfigDict
 
 from msnoah.deploy.device import available_cores
-from msnoah.deploy.latency_table import align_table
 from msnoah.deploy.runtimes.base import Runtime
 from msnoah.deploy.runtimes.requirement import EnvironmentRequirement, Requirement
 from msnoah.deploy.runtimes.table import RUNTIMES, find_runtime
 from msnoah.deploy.worker_process import WorkerProcess
 from msnoah.errors import MsnoahError
+from msnoah.text_table import align_table
 
 IMPORT_LIMIT_S = 120.0  # MindSpore's first import from a cold disk takes most of a minute
 HEADING = ("runtime", "runs", "operator times")

@@ -4,10 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from msnoah.checkpoint import read_state, save_state
 from msnoah.config import RunConfig
 from msnoah.errors import CheckpointError, ConfigError, TrainingError
 from msnoah.run_folder import RunFolder
+from msnoah.state_file import read_state, save_state
 
 # Keys whose change leaves the numbers of a run as they are, or (device, mode) within rounding of them.
 FREE_KEYS = ("device", "export.", "profile.", "data.path", "data.workers", "data.classes", "train.eval_batch_size",

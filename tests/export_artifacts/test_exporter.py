@@ -13,7 +13,7 @@ from mindspore import Tensor, nn
 
 from msnoah.checkpoint import save_weights
 from msnoah.config import RunConfig
-from msnoah.errors import CheckpointError, ConfigError, ConversionError, DataError, RunFolderError, VerificationError
+from msnoah.errors import CheckpointError, ConfigError, DataError, RunFolderError, VerificationError
 from msnoah.export import export_task, exporter, sample_inputs
 from msnoah.export.exporter import export_run
 from msnoah.export.metadata import describe_export, read_metadata

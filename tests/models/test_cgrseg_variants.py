@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from mindspore import nn, ops
 
-from msnoah.checkpoint import load_checkpoint, save_state
+from msnoah.checkpoint import load_checkpoint
 from msnoah.errors import ModelError
 from msnoah.export.complexity import count_macs
 from msnoah.export.exporter import export_onnx
@@ -14,6 +14,7 @@ from msnoah.export.onnx_summary import count_operators
 from msnoah.nn.fusing import fuse
 from msnoah.nn.step_inputs import count_parameters, draw_drops, prepare_drops, weights
 from msnoah.registry import create_model
+from msnoah.state_file import save_state
 from tests.goldens.cgrseg_goldens import CONTRACT, cgrseg_name, cgrseg_value, fill_cgrseg
 from tests.goldens.slab_goldens import relative_error
 

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from msnoah.checkpoint import load_checkpoint, save_state
+from msnoah.checkpoint import load_checkpoint
 from msnoah.errors import CheckpointError, ModelError
 from msnoah.models.efficientformer import EfficientFormerV2Backbone, translate_timm
 from msnoah.nn.fusing import fuse
 from msnoah.nn.step_inputs import count_parameters, weights
 from msnoah.registry import create_model
+from msnoah.state_file import save_state
 from tests.goldens.cgrseg_goldens import cgrseg_name, fill_cgrseg
 from tests.goldens.slab_goldens import relative_error
 

@@ -9,7 +9,16 @@ from msnoah.nn.fusing import fuse
 from msnoah.nn.step_inputs import count_parameters, set_layer_norm_share, weights
 from msnoah.registry import create_model
 from tests.goldens.slab_goldens import (
-    CONTRACTS, MODELS, TRAINING, deit_value, fill, image_batch, published_name, relative_error, slab_value, watch,
+    CONTRACTS,
+    MODELS,
+    TRAINING,
+    deit_value,
+    fill,
+    image_batch,
+    published_name,
+    relative_error,
+    slab_value,
+    watch,
 )
 
 GATE = 1e-5  # float32 against float64 of the authors' models: 2e-7 to 4e-7

@@ -14,7 +14,14 @@ from msnoah.nn.token_merging import TokenMerging, merged_count
 from msnoah.registry import create_model
 from tests.goldens.slab_goldens import deit_value, fill, published_name
 from tests.goldens.tocom_goldens import (
-    COMPENSATED, CONTRACTS, MODELS, PLAIN, TOKENS, golden_decisions, golden_images, golden_membership,
+    COMPENSATED,
+    CONTRACTS,
+    MODELS,
+    PLAIN,
+    TOKENS,
+    golden_decisions,
+    golden_images,
+    golden_membership,
 )
 
 GATE = 1e-5         # float32 through 12 blocks; the authors' float32 is 2.6e-6 from their float64

@@ -5,10 +5,11 @@ import functools
 import numpy as np
 import pytest
 
-from msnoah.checkpoint import load_checkpoint, save_state
+from msnoah.checkpoint import load_checkpoint
 from msnoah.errors import CheckpointError, ModelError
 from msnoah.nn.step_inputs import weights
 from msnoah.registry import create_model
+from msnoah.state_file import save_state
 from msnoah.weight_names import is_plugin
 from tests.goldens.slab_goldens import deit_value
 from tests.goldens.tocom_goldens import CONTRACTS

@@ -2,12 +2,12 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, ops
+from test_train_step import batch, values
 
 from msnoah.nn import step_inputs
 from msnoah.training.averaging import WeightAverage
 from msnoah.training.bn_reestimation import BatchNormReestimation
 from msnoah.training.classification_evaluator import ClassificationEvaluator
-from test_train_step import batch, values
 
 
 @pytest.mark.parametrize("mode", ["graph", "pynative"])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_trainer import history, same_bits
 
 from msnoah.run_folder import RunFolder
-from test_trainer import history, same_bits
 
 CONFIG = """
 model:

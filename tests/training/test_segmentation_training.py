@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from mindspore import nn
 
-from msnoah.checkpoint import read_state
 from msnoah.config import RunConfig
 from msnoah.errors import TrainingError
 from msnoah.models.cgrseg import ChannelDropout
 from msnoah.nn import step_inputs
 from msnoah.registry import create_model, register_model
+from msnoah.state_file import read_state
 from msnoah.training.evaluator import evaluate_run
 from msnoah.training.losses import pixel_cross_entropy
 from msnoah.training.trainer import train

@@ -7,10 +7,10 @@ import signal
 import numpy as np
 import pytest
 
-from msnoah.checkpoint import read_state
 from msnoah.errors import CheckpointError, ConfigError, TrainingError
 from msnoah.nn import step_inputs
 from msnoah.run_folder import RunFolder
+from msnoah.state_file import read_state
 from msnoah.training.evaluator import evaluate_run
 from msnoah.training.optimizers import AdamW
 from msnoah.training.schedules import learning_rate

@@ -1,0 +1,1 @@
+"""Extreme checkpoint compression (ExCP): what a run's checkpoints hold, in a twentieth of the bytes and less."""

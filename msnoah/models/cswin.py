@@ -14,13 +14,7 @@ import copy
 from mindspore import nn, ops
 
 from msnoah.nn.arguments import (
-    check_counts,
-    check_divisible,
-    check_lengths,
-    check_positive,
-    check_rate,
-    check_stages,
-    letters,
+    check_counts, check_divisible, check_lengths, check_positive, check_rate, check_stages, letters,
 )
 from msnoah.nn.drop_path import by_stage, drop_path, drop_path_rates
 from msnoah.nn.folding import absorb_norm, conv_before, dense_after, is_affine, scaled_rows

@@ -18,13 +18,7 @@ from mindspore.common.initializer import TruncatedNormal, initializer
 
 from msnoah.errors import ModelError
 from msnoah.nn.arguments import (
-    check_counts,
-    check_divisible,
-    check_lengths,
-    check_positive,
-    check_rate,
-    check_stages,
-    letters,
+    check_counts, check_divisible, check_lengths, check_positive, check_rate, check_stages, letters,
 )
 from msnoah.nn.attention import join_heads, softmax_attention, split_heads
 from msnoah.nn.drop_path import by_stage, drop_path_rates

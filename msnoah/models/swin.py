@@ -14,15 +14,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from msnoah.errors import ModelError
-from msnoah.nn.arguments import (
-    check_counts,
-    check_divisible,
-    check_lengths,
-    check_positive,
-    check_rate,
-    check_stages,
-    letters,
-)
+from msnoah.nn.arguments import (check_counts, check_divisible, check_lengths, check_positive, check_rate, check_stages,
+                                 letters)
 from msnoah.nn.drop_path import by_stage, drop_path_rates
 from msnoah.nn.folding import absorb_norm, is_affine
 from msnoah.nn.linear import linear

@@ -1,6 +1,7 @@
 """LiteRT, TensorFlow Lite's successor, on the CPU: .tflite files, and .onnx files that onnx2tf has converted."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -118,9 +119,10 @@ def tensor_places(interpreter, role: str, name: str, count: int) -> list[dict]:
         raise ProfileError(f"litert cannot tell {len(alone)} {role}s apart: the converted file has no signature")
     found = getattr(interpreter.get_signature_runner(), f"get_{role}_details")()
     wanted = [name.format(index) for index in range(count)]
-    if sorted(found) != sorted(wanted):
+    known = {re.sub(r"(_\d+)_\d+$", r"\1", one): place for one, place in found.items()}   # Keras may number them again
+    if sorted(known) != sorted(wanted):
         raise ProfileError(f"litert has {role}s {sorted(found)} after conversion, expected {wanted}")
-    return [found[one] for one in wanted]
+    return [known[one] for one in wanted]
 
 
 def _at_batch(place: dict, batch: int | None) -> tuple[int | None, ...]:

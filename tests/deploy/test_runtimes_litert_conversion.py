@@ -244,3 +244,32 @@ def test_without_a_signature_a_single_tensor_is_itself():
 def test_without_a_signature_several_cannot_be_told_apart(found, expected):
     with pytest.raises(ProfileError, match=f"cannot tell {found} outputs apart: the converted file has no signature"):
         tensor_places(Unsigned(found), "output", OUTPUT, expected)
+
+
+class Signed:
+    """An interpreter of a file whose signature has these outputs."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    def get_signature_list(self):
+        return {"serving_default": {}}
+
+    def get_signature_runner(self):
+        return self
+
+    def get_output_details(self):
+        return {name: {"name": name} for name in self.names}
+
+
+@pytest.mark.parametrize("names, order", [
+    (("output_1", "output_0"), ["output_0", "output_1"]),
+    (("output_1_1", "output_0_1"), ["output_0_1", "output_1_1"]),   # as Keras numbers names that it has seen before
+])
+def test_tensors_stand_in_the_artifacts_order(names, order):
+    assert [place["name"] for place in tensor_places(Signed(*names), "output", OUTPUT, 2)] == order
+
+
+def test_other_names_are_not_guessed():
+    with pytest.raises(ProfileError, match="outputs .'Identity', 'output_0'. after conversion, expected"):
+        tensor_places(Signed("output_0", "Identity"), "output", OUTPUT, 2)

@@ -25,8 +25,9 @@ __all__ = sorted(_PUBLIC)
 
 # MindSpore's oneDNN picks its reference convolution on AVX-512 machines, 70 times slower; capped at AVX2 it takes the
 # fast one. It is read when MindSpore is imported, so it must be set before. A user's own setting wins.
-if platform.machine() in ("x86_64", "AMD64"):
-    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+# MSNOAH_CAPS_ONEDNN tells processes of other runtimes that the setting is ours, and not meant for them.
+if platform.machine() in ("x86_64", "AMD64") and "ONEDNN_MAX_CPU_ISA" not in os.environ:
+    os.environ |= {"ONEDNN_MAX_CPU_ISA": "AVX2", "MSNOAH_CAPS_ONEDNN": "1"}
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")   # FFmpeg's own reports of damaged videos; read at the first one
 
 def _has_mindspore(*release: int) -> bool:

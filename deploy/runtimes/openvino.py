@@ -1,5 +1,6 @@
 """OpenVINO on the CPU: float32 arithmetic, one stream of as many threads as are asked for, at a fixed batch."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,12 @@ class OpenVinoRuntime:
     operator_times = True
 
     def prepare(self, threads: int) -> None:
-        """Nothing: the compiled model takes the number of threads."""
+        """Takes back the cap on oneDNN that msnoah sets for MindSpore: OpenVINO has oneDNN too, and crashes under it.
+
+        The compiled model takes the number of threads.
+        """
+        if os.environ.pop("MSNOAH_CAPS_ONEDNN", None):
+            os.environ.pop("ONEDNN_MAX_CPU_ISA", None)
 
     def version(self) -> str:
         """The installed version of OpenVINO."""

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from msnoah.config_section import Section
 
 
-class QuantizationConfig(BaseModel):
+class QuantizationConfig(Section):
     """How `msnoah quantize` makes artifacts of model.onnx, and how much accuracy they may lose."""
-
-    model_config = ConfigDict(extra="forbid", validate_default=True)
 
     method: Literal["minmax", "entropy", "percentile"] = "minmax"   # of finding ranges of what flows through
     percentile: Annotated[float, Field(gt=50, le=100)] = 99.99      # of numbers that a range holds, by that method

@@ -15,6 +15,8 @@ class RunFolder:
     """The files of one run.
 
     config.yaml (resolved)  history.jsonl  best.ckpt  last.ckpt        written by training
+    checkpoints/*.ckpt  chain/*.excp                                   states kept by training, in full or compressed
+    non_finite/*.npz  workers/*.log                                    written by training: batches that broke it; of --workers
     evaluation.json  evaluation_onnx.json                              written by eval
     degrees.json                                                       written by degrees
     model.mindir  model.onnx  export.json                              written by export
@@ -33,6 +35,10 @@ class RunFolder:
         self.history_path = self.path / "history.jsonl"
         self.best_checkpoint = self.path / "best.ckpt"
         self.last_checkpoint = self.path / "last.ckpt"
+        self.checkpoints_path = self.path / "checkpoints"
+        self.chain_path = self.path / "chain"
+        self.non_finite_path = self.path / "non_finite"
+        self.workers_path = self.path / "workers"
         self.evaluation_path = self.path / "evaluation.json"
         self.onnx_evaluation_path = self.path / "evaluation_onnx.json"
         self.degrees_path = self.path / "degrees.json"

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from msnoah.config import DataConfig, ModelConfig, RunConfig, TrainConfig
+from msnoah.config import DataConfig, ModelConfig, RunConfig
 from msnoah.errors import ConfigError
 from msnoah.model_degrees import arguments_at
 from msnoah.plugin_file import Plugin
+from msnoah.train_config import TrainConfig
 
 PLUGIN, WIDER = Plugin(Path("plugin.ckpt"), "0"), Plugin(Path("wider.ckpt"), "1", units=3)
 DECREASING = {"tokens_merged": 8, "merging_schedule": "decreasing"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from msnoah.config import DataConfig, MixupConfig
+from msnoah.config import DataConfig
 from msnoah.data.mixup import mix, smooth_targets
 from msnoah.data.preprocessing import normalise
 from msnoah.data.random_erasing import random_erasing
@@ -19,6 +19,7 @@ from msnoah.data.random_streams import Purpose, Streams
 from msnoah.data.sources import Source
 from msnoah.data.views import SkippedSample, ViewKind, open_views
 from msnoah.errors import DataError
+from msnoah.train_config import MixupConfig
 
 _LOG = logging.getLogger(__name__)
 _REPLACEMENT_TRIES = 20

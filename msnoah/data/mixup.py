@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from msnoah.config import MixupConfig
+from msnoah.train_config import MixupConfig
 
 
 def smooth_targets(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarray:

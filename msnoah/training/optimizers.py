@@ -5,8 +5,8 @@ import math
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from msnoah.config import OptimizerConfig, WeightGroupConfig
 from msnoah.errors import ConfigError
+from msnoah.train_config import OptimizerConfig, WeightGroupConfig
 
 
 class AdamW(nn.Cell):

@@ -2,8 +2,8 @@
 
 import math
 
-from msnoah.config import ProgressiveNormConfig, TrainConfig
 from msnoah.errors import ConfigError
+from msnoah.train_config import ProgressiveNormConfig, TrainConfig
 
 
 def check_schedule(train: TrainConfig) -> None:

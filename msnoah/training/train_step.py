@@ -10,8 +10,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import ParameterTuple, Tensor, nn, ops
 
-from msnoah.config import TrainConfig
 from msnoah.data.batches import Batch
+from msnoah.train_config import TrainConfig
 from msnoah.training.gradients import clip_factor, global_norm
 from msnoah.training.loss_scale import LossScale
 from msnoah.training.losses import soft_target_cross_entropy

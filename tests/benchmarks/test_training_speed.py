@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from msnoah.config import TrainConfig
 from msnoah.data.batches import Batch
 from msnoah.nn import step_inputs
 from msnoah.registry import create_model
+from msnoah.train_config import TrainConfig
 from msnoah.training.loss_scale import LossScale
 from msnoah.training.optimizers import create_optimizer
 from msnoah.training.train_step import create_step

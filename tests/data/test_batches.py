@@ -6,9 +6,10 @@ import time
 import numpy as np
 import pytest
 
-from msnoah.config import DataConfig, MixupConfig
+from msnoah.config import DataConfig
 from msnoah.data import BatchLoader, preprocess
 from msnoah.errors import DataError
+from msnoah.train_config import MixupConfig
 
 SIZE = 12
 

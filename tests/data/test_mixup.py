@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from msnoah.config import MixupConfig
 from msnoah.data.mixup import mix
+from msnoah.train_config import MixupConfig
 
 ONLY = {"cutmix": MixupConfig(mixup_alpha=0), "mixup": MixupConfig(cutmix_alpha=0)}
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from msnoah.config import DataConfig, MixupConfig, RandAugmentConfig
+from msnoah.config import DataConfig, RandAugmentConfig
 from msnoah.data import color, preprocess, rand_augment, transforms
 from msnoah.data.mixup import mix, smooth_targets
 from msnoah.data.preprocessing import evaluation_view
 from msnoah.data.random_erasing import random_erasing
 from msnoah.data.resize import resize, resize_centre
+from msnoah.train_config import MixupConfig
 
 PHOTO = np.clip(np.random.default_rng(0).normal(110, 50, (40, 52, 3)), 0, 255).astype(np.uint8)
 GREY = PHOTO[:, :, :1]

@@ -77,7 +77,11 @@ FORBIDDEN = [
     ("msnoah.deploy", ["msnoah.cli", "msnoah.nn", "msnoah.models", "msnoah.training", "msnoah.registry"]),
 ]
 LEAVES = {
-    "msnoah.errors": set(), "msnoah.quantization_config": set(), "msnoah.config": {"msnoah.quantization_config"},
+    "msnoah.errors": set(), "msnoah.config_section": set(),
+    "msnoah.quantization_config": {"msnoah.config_section"}, "msnoah.train_config": {"msnoah.config_section"},
+    "msnoah.checkpoint_config": {"msnoah.config_section"},
+    "msnoah.config": {
+        "msnoah.config_section", "msnoah.checkpoint_config", "msnoah.quantization_config", "msnoah.train_config"},
     "msnoah.registry": {"msnoah.errors"},
 }
 MINDSPORE_ROOMS = ["msnoah.nn", "msnoah.models", "msnoah.data", "msnoah.training", "msnoah.checkpoint"]

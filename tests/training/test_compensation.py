@@ -10,9 +10,9 @@ import pytest
 from mindspore import Tensor
 from small_tocom import batch, small_tocom, values
 
-from msnoah.config import TrainConfig
 from msnoah.nn import step_inputs
 from msnoah.nn.merging_degrees import set_compensating, set_tokens_merged
+from msnoah.train_config import TrainConfig
 from msnoah.training.compensation import CompensationStep, draw_degrees, restore_degrees
 from msnoah.training.freezing import freeze
 from msnoah.training.loss_scale import LossScale

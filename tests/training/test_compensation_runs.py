@@ -11,12 +11,13 @@ from small_tocom import NAME, SIZES, save_body, small_tocom, values
 from test_trainer import history, same_bits
 
 from msnoah.checkpoint import load_checkpoint, save_weights
-from msnoah.config import CompensationConfig, RunConfig, TrainConfig
+from msnoah.config import RunConfig
 from msnoah.data.sources import open_source
 from msnoah.errors import CheckpointError, ConfigError, TrainingError
 from msnoah.nn import step_inputs
 from msnoah.registry import create_model
 from msnoah.state_file import read_state
+from msnoah.train_config import CompensationConfig, TrainConfig
 from msnoah.training.evaluator import evaluate_run
 from msnoah.training.interruption import Interruption
 from msnoah.training.trainer import Trainer, train, with_classes

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 
-from msnoah.config import OptimizerConfig
 from msnoah.errors import ConfigError
+from msnoah.train_config import OptimizerConfig
 from msnoah.training.optimizers import create_optimizer, optimizer_state
 from msnoah.training.train_step import compiled
 

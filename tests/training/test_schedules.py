@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from msnoah.config import ProgressiveNormConfig, TrainConfig
 from msnoah.errors import ConfigError
+from msnoah.train_config import ProgressiveNormConfig, TrainConfig
 from msnoah.training.schedules import check_schedule, learning_rate, progressive_share
 
 BASE, LOW = 1.0, 0.1

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small_net import SmallNet
 
-from msnoah.config import TrainConfig
 from msnoah.data.batches import Batch
 from msnoah.nn import step_inputs
+from msnoah.train_config import TrainConfig
 from msnoah.training.gradients import clip_factor
 from msnoah.training.loss_scale import LossScale
 from msnoah.training.optimizers import create_optimizer

@@ -10,8 +10,8 @@ from msnoah.run_folder import RunFolder
 from msnoah.state_file import read_state, save_state
 
 # Keys whose change leaves the numbers of a run as they are, or (device, mode) within rounding of them.
-FREE_KEYS = ("device", "export.", "profile.", "quantize.", "checkpoint.keep_last", "data.path", "data.workers", "data.classes",
-             "train.eval_batch_size", "train.checkpoint_every_steps", "train.mode")
+FREE_KEYS = ("device", "export.", "profile.", "quantize.", "checkpoint.", "data.path", "data.workers",
+             "data.classes", "train.eval_batch_size", "train.checkpoint_every_steps", "train.mode")
 
 
 class SavedRun(NamedTuple):

@@ -7,7 +7,6 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from msnoah.commands.artifacts import declare_export, export
 from msnoah.commands.build_runner import build_runner, declare_build_runner
@@ -22,9 +21,9 @@ from msnoah.commands.evaluation import declare_eval, evaluate
 from msnoah.commands.models import declare_models, models
 from msnoah.commands.profile import declare_profile, profile
 from msnoah.commands.quantize import declare_quantize, quantize
-from msnoah.commands.records import declare_json, print_record
 from msnoah.commands.report import declare_report, report
 from msnoah.commands.runtimes import declare_runtimes, runtimes
+from msnoah.commands.training import declare_train, train
 from msnoah.commands.tune import declare_tune, tune
 from msnoah.errors import MsnoahError
 
@@ -63,28 +62,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def train(arguments: Arguments) -> None:
-    """Trains what a YAML describes, or goes on with a run (--resume)."""
-    from msnoah.config_file import load_config
-    from msnoah.run_folder import RunFolder
-    from msnoah.training.trainer import train as run_training
-
-    source = Path(arguments.config)
-    config_path, run_path = (source / "config.yaml", source) if source.is_dir() else (source, Path("runs") / source.stem)
-    config = load_config(config_path, arguments.set)
-    run_path = arguments.run or run_path
-    run = RunFolder.open(run_path) if arguments.resume else RunFolder.create(run_path, config)
-    print_record(run_training(config, run, resume=arguments.resume), arguments)
-
-
-def _declare_train(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", help="a YAML file; or a run folder, with --resume")
-    parser.add_argument("--run", type=Path, help="the run folder (default: runs/<name of the YAML>)")
-    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint, bit for bit")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, as in train.epochs=10")
-    declare_json(parser)
-
-
 def _version() -> str:
     from msnoah import __version__
 
@@ -92,7 +69,7 @@ def _version() -> str:
 
 
 COMMANDS: dict[str, tuple[Callable[[Arguments], None], Callable[[argparse.ArgumentParser], None]]] = {
-    "train": (train, _declare_train),
+    "train": (train, declare_train),
     "eval": (evaluate, declare_eval),
     "degrees": (degrees, declare_degrees),
     "export": (export, declare_export),

@@ -20,7 +20,8 @@ class OptimizerConfig(Section):
 
     name: Literal["adamw", "sgd"] = "adamw"
     lr: Positive = 5e-4
-    lr_batch: Count | None = None  # lr is multiplied by (batch_size * accumulate) / lr_batch
+    lr_batch: Count | None = None  # lr is multiplied by (batch_size * accumulate) / lr_batch, or by the root of it:
+    lr_rule: Literal["linear", "sqrt"] = "linear"
     weight_decay: NotNegative = 0.05
     no_decay: list[str] = []
     decay_1d: bool = False   # decay biases and norms too
@@ -93,6 +94,7 @@ class TrainConfig(Section):
     clip_grad_norm: Positive | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     mixup: MixupConfig | None = None
+    sync_batch_norm: bool = False   # statistics over the batch of all workers, not of each worker's share
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
     progressive_norm: ProgressiveNormConfig | None = None
     bn_reestimation_epochs: Annotated[int, Field(ge=0)] = 0

@@ -18,7 +18,8 @@ from msnoah.data.random_erasing import random_erasing
 from msnoah.data.random_streams import Purpose, Streams
 from msnoah.data.sources import Source
 from msnoah.data.views import SkippedSample, ViewKind, open_views
-from msnoah.errors import DataError
+from msnoah.errors import ConfigError, DataError
+from msnoah.sharding import WHOLE, Shard
 from msnoah.train_config import MixupConfig
 
 _LOG = logging.getLogger(__name__)
@@ -41,16 +42,20 @@ class BatchLoader:
 
     def __init__(self, source: Source, data: DataConfig, *, batch_size: int, training: bool, seed: int = 0,
                  mixup: MixupConfig | None = None, label_smoothing: float = 0.0, views: ViewKind = "val",
-                 repeats: int = 1):
+                 repeats: int = 1, shard: Shard = WHOLE):
         """Training shuffles, augments, mixes, smooths and drops the last short batch; evaluation does none of these.
 
         repeats: repeated augmentation (Hoffer 2020, Berman 2019). In training a sample comes so often in a row, each
         time augmented anew; an epoch has as many samples as ever, so it sees so many fewer of them.
+        shard: the part of each training batch that is built; a sample is the same bits in whatever part it lies.
 
         Raises:
+            ConfigError: a batch that the workers cannot share evenly.
             DataError: no samples, or fewer than one training batch of them.
         """
         self._source, self._data, self._batch_size = source, data, batch_size
+        self._rows = shard.rows(batch_size) if training else np.arange(batch_size)
+        _require_pairs(mixup, len(self._rows), shard)
         self._training, self._seed, self._mixup = training, seed, mixup
         self._smoothing, self._repeats = (label_smoothing, repeats) if training else (0.0, 1)
         self._reported: set[str] = set()
@@ -104,6 +109,7 @@ class BatchLoader:
 
     def _build(self, epoch: int, order: np.ndarray, skipped: list, stop: threading.Event, number: int) -> Any:
         draws = order[number * self._batch_size:(number + 1) * self._batch_size]
+        draws = draws[self._rows[: len(draws)]]   # the last batch of an evaluation is shorter
         streams = Streams(self._seed, epoch)
         samples = []
         for draw in map(int, draws):
@@ -122,7 +128,7 @@ class BatchLoader:
         images, targets = self._arrays([views for views, _ in samples], labels)
         if self._training:
             targets = self._regularise(images, targets, streams, number, draws)
-        padded = np.pad(labels, (0, self._batch_size - len(labels)))
+        padded = np.pad(labels, (0, len(self._rows) - len(labels)))
         return Batch(images, targets, padded, len(labels), self._rows_per_sample)
 
     @property
@@ -147,8 +153,8 @@ class BatchLoader:
     def _arrays(self, views: list[np.ndarray], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         count, rows = len(views), self._rows_per_sample
         *frames, height, width, channels = self.views.pixel_shape
-        images = np.zeros((self._batch_size * rows, channels, *frames, height, width), np.float32)
-        targets = np.zeros((self._batch_size, len(self._source.classes)), np.float32)
+        images = np.zeros((len(self._rows) * rows, channels, *frames, height, width), np.float32)
+        targets = np.zeros((len(self._rows), len(self._source.classes)), np.float32)
         if count:
             pixels = np.stack(views) if self._training else np.concatenate(views)
             images[:count * rows] = normalise(pixels, self._data)   # (rows, ..., C) -> (rows, C, ...)
@@ -164,3 +170,9 @@ class BatchLoader:
         if self._mixup:
             targets = mix(images, targets, self._mixup, streams.at(Purpose.MIXING, number))
         return targets
+
+
+def _require_pairs(mixup: MixupConfig | None, size: int, shard: Shard) -> None:
+    if mixup and shard.workers > 1 and size % 2:
+        raise ConfigError(f"train.mixup pairs the samples of a batch, but {shard.workers} workers have {size} each; "
+                          f"make train.batch_size a multiple of {2 * shard.workers}")

@@ -13,6 +13,7 @@ from mindspore import dtype as mstype
 from msnoah.nn.drop_path import DropPath
 from msnoah.nn.dropout import Dropout
 from msnoah.nn.rep_norm import ProgressiveRepBatchNorm
+from msnoah.sharding import WHOLE, Shard
 
 STEP_INPUTS = ("layer_norm_share", "keep_scale", "unit_gate")
 DROPS = (DropPath, Dropout)
@@ -32,17 +33,21 @@ def set_warm(model: nn.Cell, warm: bool) -> None:
 
 
 def prepare_drops(model: nn.Cell, batch_size: int) -> None:
-    """Sizes every DropPath and Dropout for training batches of `batch_size` samples. To be called before the step is compiled."""
+    """Sizes every DropPath and Dropout for training on `batch_size` samples at once. To be called before the step is compiled."""
     for drop in _cells_of(model, DROPS):
         shape = (batch_size, *drop.keep_scale.shape[1:])
         drop.keep_scale = Parameter(Tensor(np.ones(shape, np.float32)), name=drop.keep_scale.name, requires_grad=False)
 
 
-def draw_drops(model: nn.Cell, rng: np.random.Generator) -> None:
-    """Draws for every DropPath and Dropout, in the model's order, what of the next batch is kept."""
+def draw_drops(model: nn.Cell, rng: np.random.Generator, shard: Shard = WHOLE) -> None:
+    """Draws for every DropPath and Dropout, in the model's order, what of the next batch is kept.
+
+    All workers draw for the whole batch, from generators in one state, and each takes its `shard` of it.
+    """
     for drop in _cells_of(model, DROPS):
-        keep = 1.0 - drop.rate
-        kept = rng.random(drop.keep_scale.shape) < keep
+        keep, (samples, *rest) = 1.0 - drop.rate, drop.keep_scale.shape
+        whole = samples * shard.workers
+        kept = rng.random((whole, *rest))[shard.rows(whole)] < keep
         ops.assign(drop.keep_scale, Tensor((kept / keep).astype(np.float32)))
 
 

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from msnoah.training.worker_group import ALONE, WorkerGroup
+
 Item = TypeVar("Item")
 
 
@@ -13,10 +15,13 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """While entered, a first SIGINT or SIGTERM is only noted; a second one acts as it always does."""
+    """While entered, a first SIGINT or SIGTERM is only noted; a second one acts as it always does.
 
-    def __init__(self):
-        self.requested = False
+    A signal to one worker stops all of a group at the same place.
+    """
+
+    def __init__(self, group: WorkerGroup = ALONE):
+        self.requested, self._group = False, group
         self._earlier: dict[int, object] = {}
 
     def __enter__(self) -> "Interruption":
@@ -34,8 +39,8 @@ class Interruption:
             yield item
 
     def check(self) -> None:
-        """Interrupted if a signal came."""
-        if self.requested:
+        """Interrupted if a signal came; all workers of a group must ask."""
+        if self._group.any(self.requested):
             raise Interrupted
 
     def _note(self, number: int, frame: object) -> None:

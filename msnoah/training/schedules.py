@@ -46,8 +46,11 @@ def progressive_share(step: int, config: ProgressiveNormConfig) -> tuple[float, 
 
 
 def _batch_factor(train: TrainConfig) -> float:
+    """How much larger the rate is than for a batch of lr_batch samples: in proportion (Goyal 2017), or as the root, at
+    which Adam's steps keep their noise (Malladi 2022)."""
     lr_batch = train.optimizer.lr_batch
-    return train.batch_size * train.accumulate / lr_batch if lr_batch else 1.0
+    ratio = train.batch_size * train.accumulate / lr_batch if lr_batch else 1.0
+    return math.sqrt(ratio) if train.optimizer.lr_rule == "sqrt" else ratio
 
 
 def _constant(train: TrainConfig, base: float, low: float, done: float, epoch: float) -> float:

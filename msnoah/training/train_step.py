@@ -17,6 +17,7 @@ from msnoah.training.loss_scale import LossScale
 from msnoah.training.losses import soft_target_cross_entropy
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Average = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
 class StepResult(NamedTuple):
@@ -30,12 +31,14 @@ class StepResult(NamedTuple):
 class FusedStep:
     """Forward, backward, clipping and update of one batch in one compiled function (no accumulation, float32)."""
 
-    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss: Loss):
+    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss: Loss, average: Average | None):
         compute = ms.value_and_grad(_loss_of(model, loss), None, optimizer.parameters)
         limit = train.clip_grad_norm
 
         def step(images, targets, scalars):
             loss, gradients = compute(images, targets)
+            if average is not None:
+                gradients = average(gradients)
             norm = global_norm(gradients)
             if limit is not None:
                 factor = ops.minimum(limit / (norm + 1e-6), Tensor(1.0, ms.float32))
@@ -60,11 +63,12 @@ class AccumulatedStep:
     A step whose gradients overflow is left out: weights and moments stay, the loss scale is lowered.
     """
 
-    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss: Loss, loss_scale: LossScale):
+    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss: Loss, loss_scale: LossScale,
+                 average: Average | None):
         self._sums = optimizer.parameters.clone("gradient_sum", init="zeros")
         self._accumulate = compiled(_accumulation(_loss_of(model, loss), optimizer.parameters, self._sums), train.mode)
         self._apply = compiled(_application(optimizer, self._sums), train.mode)
-        self._norm = compiled(_norm_of(self._sums), train.mode)
+        self._norm = compiled(_norm_of(self._sums, average), train.mode)
         self._clear = compiled(_clearing(self._sums), train.mode)
         self._count, self._limit, self._loss_scale = train.accumulate, train.clip_grad_norm, loss_scale
         self.compiles = True   # at the next call
@@ -86,12 +90,13 @@ class AccumulatedStep:
 
 def create_step(
     model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss_scale: LossScale,
-    loss: Loss = soft_target_cross_entropy,
+    loss: Loss = soft_target_cross_entropy, average: Average | None = None,
 ) -> FusedStep | AccumulatedStep:
-    """The cheaper form that the config allows; it compiles at its first call."""
+    """The cheaper form that the config allows; it compiles at its first call. `average` makes gradients those of all
+    workers; None where there is one."""
     if train.accumulate == 1 and train.amp_level == "O0":
-        return FusedStep(model, optimizer, train, loss)
-    return AccumulatedStep(model, optimizer, train, loss, loss_scale)
+        return FusedStep(model, optimizer, train, loss, average)
+    return AccumulatedStep(model, optimizer, train, loss, loss_scale, average)
 
 
 def compiled(function: Callable, mode: str) -> Callable:
@@ -137,11 +142,18 @@ def _application(optimizer: nn.Cell, sums: ParameterTuple) -> Callable:
     return apply
 
 
-def _norm_of(sums: ParameterTuple) -> Callable:
+def _norm_of(sums: ParameterTuple, average: Average | None) -> Callable:
+    """The norm of the sums; with other workers, after they became those of all."""
     def norm():
         return global_norm(sums)
 
-    return norm
+    def norm_of_average():
+        averaged = average(tuple([gradient for gradient in sums]))
+        for i in range(len(sums)):
+            ops.assign(sums[i], averaged[i])
+        return global_norm(averaged)
+
+    return norm if average is None else norm_of_average
 
 
 def _clearing(sums: ParameterTuple) -> Callable:

@@ -2,9 +2,10 @@
 
 import math
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import mindspore as ms
@@ -18,6 +19,7 @@ from msnoah.data.batches import Batch
 from msnoah.data.sources import Source, open_source
 from msnoah.errors import ConfigError, TrainingError
 from msnoah.nn import step_inputs
+from msnoah.nn.synchronised_norm import synchronise_norms
 from msnoah.registry import create_model
 from msnoah.run_folder import RunFolder
 from msnoah.training.averaging import WeightAverage
@@ -27,6 +29,7 @@ from msnoah.training.compensation import CompensationStep, check_compensation, d
 from msnoah.training.device import select_device
 from msnoah.training.evaluator import evaluation_rows, validation_loader
 from msnoah.training.freezing import freeze, frozen_norms
+from msnoah.training.gradient_averaging import average_gradients
 from msnoah.training.interruption import Interrupted, Interruption
 from msnoah.training.last_checkpoint import SavedRun, check_same_run, find_saved_run, write_saved_run
 from msnoah.training.loss_scale import LossScale
@@ -37,11 +40,14 @@ from msnoah.training.schedules import check_schedule, learning_rate, progressive
 from msnoah.training.tasks import find_task
 from msnoah.training.train_step import AccumulatedStep, FusedStep, StepResult, create_step
 from msnoah.training.training_state import TrainingState, gather, restore
+from msnoah.training.worker_group import ALONE, WorkerGroup
 
 DROPS = 10   # purpose of a random stream
 
 
-def train(config: RunConfig, run: RunFolder, *, resume: bool = False) -> dict[str, Any]:
+def train(
+    config: RunConfig, run: RunFolder, *, resume: bool = False, group: WorkerGroup = ALONE,
+) -> dict[str, Any]:
     """Trains the model of a config and leaves history.jsonl, best.ckpt and last.ckpt in the run folder.
 
     A killed run that is resumed on the same device ends with the same bits as one that was never stopped.
@@ -50,12 +56,14 @@ def train(config: RunConfig, run: RunFolder, *, resume: bool = False) -> dict[st
         config: the run; classes are filled in from the data, and the resolved config is written to the folder.
         run: its folder.
         resume: go on from last.ckpt; a run that is finished stays as it is.
+        group: the workers that train it together, joined on the config's device, of which this process is one; the first writes all files. Batches,
+            and with train.sync_batch_norm all numbers to rounding, are those of one worker.
 
     Returns:
         epochs, steps, best_top1 and best_epoch, last_top1, majority_class_rate (of the val split; best_miou, last_miou
         and trivial_miou where pixels are labelled), seconds,
         cpu_seconds, compile_seconds, steps_per_cpu_s (data included, compilation left out), skipped_steps
-        (overflows under AMP), and `resumed`: "no", "yes" or "finished already".
+        (overflows under AMP), workers, and `resumed`: "no", "yes" or "finished already".
 
     Raises:
         TrainingError: a loss that is not finite, a signal, nothing to resume, or a run in the way of a new one.
@@ -64,14 +72,16 @@ def train(config: RunConfig, run: RunFolder, *, resume: bool = False) -> dict[st
     """
     check_schedule(config.train)
     saved = find_saved_run(run, resume)
-    select_device(config.device)
+    if group is ALONE:   # others were brought together on theirs
+        select_device(config.device)
     train_source, val_source = open_source(config.data, "train"), open_source(config.data, "val")
     config = with_classes(config, train_source)
     if saved is not None:
         check_same_run(saved, config, run)
-    with Interruption() as interruption:
-        trainer = Trainer(config, run, train_source, val_source, interruption, saved)
-        run.write_config(config)
+    with Interruption(group) as interruption:
+        trainer = Trainer(config, run, train_source, val_source, interruption, saved, group)
+        if group.is_first:
+            run.write_config(config)
         return trainer.run()
 
 
@@ -91,7 +101,8 @@ class Trainer:
     """Drives model, data, optimiser and checkpoints through the epochs of one run."""
 
     def __init__(self, config: RunConfig, run: RunFolder, train_source: Source, val_source: Source,
-                 interruption: Interruption, saved: SavedRun | None = None):
+                 interruption: Interruption, saved: SavedRun | None = None, group: WorkerGroup = ALONE):
+        self.group, self.shard = group, group.shard
         self.config, self.settings, self.run_folder, self.interruption = config, config.train, run, interruption
         self.classes = len(train_source.classes)
         self.task, self.state = find_task(config.data), TrainingState()
@@ -102,11 +113,12 @@ class Trainer:
         self.resumed = "no" if saved is None else "yes"
         if saved is not None:
             self._restore(saved)
+        group.require_same(_fingerprint(self._groups()), "weights")
 
     def run(self) -> dict[str, Any]:
         """Trains to the end; the final record that `train` returns."""
         if self._is_finished():
-            _say(f"{self.run_folder.path}: finished already, after {self.settings.epochs} epochs")
+            self._say(f"{self.run_folder.path}: finished already, after {self.settings.epochs} epochs")
             return {**self._final_record(), "resumed": "finished already"}
         try:
             while self.state.epoch < self.settings.epochs:
@@ -115,6 +127,7 @@ class Trainer:
         except Interrupted:
             self.clock.stop()
             self._save_last()
+            self.group.wait()   # a worker that ended would have the others killed before the first has saved
             raise self._interrupted() from None
         try:
             self._reestimate()
@@ -126,7 +139,7 @@ class Trainer:
         settings, data = self.settings, self.config.data
         self.loader = self.task.loader(
             train_source, data, batch_size=settings.batch_size, training=True, seed=self.config.seed,
-            mixup=settings.mixup, label_smoothing=settings.label_smoothing, repeats=settings.repeats)
+            mixup=settings.mixup, label_smoothing=settings.label_smoothing, repeats=settings.repeats, shard=self.shard)
         self.val_loader = validation_loader(val_source, self.config)
         self.steps_per_epoch = len(self.loader) // settings.accumulate
         if not self.steps_per_epoch:
@@ -143,8 +156,11 @@ class Trainer:
             load_checkpoint(self.model, checkpoint, plugin=config.model.plugin, strict=config.model.strict,
                             new_plugin=bool(settings.compensation))
         _require_classifier(self.model, config.model.name)
-        _require_batch(self.model, settings.batch_size)
-        step_inputs.prepare_drops(self.model, settings.batch_size)
+        if settings.sync_batch_norm and self.group.size > 1:
+            synchronise_norms(self.model, self.group.size)
+        size = self.shard.size(settings.batch_size)
+        _require_batch(self.model, size)
+        step_inputs.prepare_drops(self.model, size)
         self.weights = step_inputs.weights(self.model)
         changing = freeze(self.weights, settings.trained_parts)
         self.frozen_norms = frozen_norms(self.model, changing)
@@ -160,7 +176,8 @@ class Trainer:
         done = state.step - state.epoch * self.steps_per_epoch
         batches = self.loader.epoch(state.epoch, start=done * self.settings.accumulate)
         title = f"epoch {state.epoch + 1}/{self.settings.epochs}"
-        bar = tqdm(total=self.steps_per_epoch, initial=done, desc=title, unit="step", leave=False)
+        bar = tqdm(total=self.steps_per_epoch, initial=done, desc=title, unit="step", leave=False,
+                   disable=not self.group.is_first)
         with closing(batches), bar as progress:
             for done in range(done + 1, self.steps_per_epoch + 1):
                 self.interruption.check()
@@ -178,6 +195,7 @@ class Trainer:
         scalars = self.optimizer.step_scalars(lr, state.step - loss_scale.skipped_steps)
         with self.clock.compiling() if self._step.compiles else self.clock.step():
             result = self._step(self._draw_batches(batches), scalars)
+            result = result._replace(loss=self.group.mean(result.loss))
             self._check_finite(result)
             if result.applied and self.average:
                 self.average.update()
@@ -203,7 +221,8 @@ class Trainer:
     def _create_step(self) -> FusedStep | AccumulatedStep | CompensationStep:
         settings, compensation = self.settings, self.settings.compensation
         loss = soft_distillation(compensation.temperature) if compensation else self.task.loss
-        create = partial(create_step, self.model, self.optimizer, settings, self.loss_scale, loss)
+        average = average_gradients(self.optimizer.parameters, self.group)
+        create = partial(create_step, self.model, self.optimizer, settings, self.loss_scale, loss, average)
         if not compensation:
             return create()
         return CompensationStep(self.model, settings.mode, self._draw_degrees, create, self._set_training)
@@ -217,7 +236,7 @@ class Trainer:
             with self.clock.waiting():
                 batch = next(batches)
             random = np.random.default_rng((self.config.seed, DROPS, self.state.step, number))
-            step_inputs.draw_drops(self.model, random)
+            step_inputs.draw_drops(self.model, random, self.shard)
             yield batch
 
     def _check_finite(self, result: StepResult) -> None:
@@ -255,17 +274,22 @@ class Trainer:
             self.clock = EpochClock(state)
             number = settings.epochs + state.reestimation_epochs + 1
             batches = self.interruption.watch(self.loader.epoch(number - 1))
-            reestimation(tqdm(batches, total=len(self.loader), desc=f"BatchNorm pass {number}", leave=False))
+            reestimation(tqdm(batches, total=len(self.loader), desc=f"BatchNorm pass {number}", leave=False,
+                              disable=not self.group.is_first))
             record = {"epoch": number, "phase": "bn_reestimation", "step": state.step, **self._evaluate(number)}
             state.reestimation_epochs += 1
             self._close_epoch(record)
 
     def _evaluate(self, number: int) -> dict[str, float]:
-        """Metrics of the averaged weights if there are any, else of the trained; best.ckpt if they are the best."""
+        """Metrics of the averaged weights if there are any, else of the trained; best.ckpt if they are the best. The
+        first worker finds them; the others have none."""
+        if not self.group.is_first:
+            return {}
         if self.settings.compensation:
             restore_degrees(self.model)
         with self.average.applied() if self.average else nullcontext():
-            batches = self.interruption.watch(self.val_loader.epoch(0))
+            batches = self.val_loader.epoch(0)
+            batches = batches if self.group.size > 1 else self.interruption.watch(batches)   # the others are not here
             metrics = self.evaluate(batches, self.classes).result()
             score, self.state.trivial_score = metrics[self.task.score], self.task.trivial_score(metrics)
             if score > self.state.best_score:
@@ -276,10 +300,12 @@ class Trainer:
     def _close_epoch(self, record: dict[str, Any]) -> None:
         times = self.clock.stop()
         times |= self.clock.rates(self.settings.batch_size * self.settings.accumulate) | self.loader.views.take_rates()
+        if not self.group.is_first:
+            return
         self.run_folder.append_history({**record, **times})
         self._save_last()
         shown = " ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
-        _say(f"epoch {record['epoch']} ({record['phase']}): {shown}")
+        self._say(f"epoch {record['epoch']} ({record['phase']}): {shown}")
 
     def _groups(self) -> dict[str, dict[str, Parameter]]:
         """What last.ckpt holds. A weight's own name stands for what is evaluated and exported, so for an average."""
@@ -289,6 +315,8 @@ class Trainer:
         return {"": self.weights | self.average.averages, "optimizer.trained.": self.average.weights, **moments}
 
     def _save_last(self) -> None:
+        if not self.group.is_first:
+            return
         config = self.config.model_dump(mode="json")
         saved = SavedRun(gather(self._groups()), self.state.record(), self.loss_scale.state(), config)
         write_saved_run(self.run_folder, saved)
@@ -299,7 +327,12 @@ class Trainer:
             self.average = None
         restore(self._groups(), saved.arrays, self.run_folder.last_checkpoint)
         self.loss_scale.restore(saved.loss_scale)
-        self.run_folder.write_history(self.run_folder.history()[: self.state.records])
+        if self.group.is_first:
+            self.run_folder.write_history(self.run_folder.history()[: self.state.records])
+
+    def _say(self, line: str) -> None:
+        if self.group.is_first:
+            tqdm.write(line, file=sys.stderr)
 
     def _is_finished(self) -> bool:
         done, settings = self.state, self.settings
@@ -310,6 +343,9 @@ class Trainer:
         return TrainingError(f"interrupted at epoch {state.epoch + 1}, step {state.step}; go on with --resume")
 
     def _final_record(self) -> dict[str, Any]:
+        """Empty for all workers but the first."""
+        if not self.group.is_first:
+            return {}
         state, score = self.state, self.task.score
         last = [record[f"val_{score}"] for record in self.run_folder.history() if f"val_{score}" in record][-1]
         return {"epochs": state.epoch, "steps": state.step, f"best_{score}": state.best_score,
@@ -317,7 +353,7 @@ class Trainer:
                 "_".join(self.task.trivial): state.trivial_score, "seconds": state.seconds,
                 "cpu_seconds": state.cpu_seconds, "compile_seconds": state.compile_seconds,
                 "steps_per_cpu_s": state.steps_per_cpu_second(), "skipped_steps": self.loss_scale.skipped_steps,
-                "resumed": self.resumed}
+                "workers": self.group.size, "resumed": self.resumed}
 
 
 def _require_classifier(model: nn.Cell, name: str) -> None:
@@ -333,5 +369,6 @@ def _require_batch(model: nn.Cell, batch_size: int) -> None:
                           f"sample, whose variance takes {smallest} samples or more")
 
 
-def _say(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)
+def _fingerprint(groups: dict[str, dict[str, Parameter]]) -> int:
+    """CRC-32 of all that training goes on from."""
+    return reduce(lambda crc, array: zlib.crc32(array.tobytes(), crc), gather(groups).values(), 0)

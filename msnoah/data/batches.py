@@ -34,6 +34,7 @@ class Batch:
     labels: np.ndarray  # (B,) int32
     count: int
     views: int = 1
+    indices: np.ndarray | None = None  # (count,) int32, which samples of the split these are
 
 
 class BatchLoader:
@@ -123,7 +124,7 @@ class BatchLoader:
         if self._training:
             targets = self._regularise(images, targets, streams, number, draws)
         padded = np.pad(labels, (0, self._batch_size - len(labels)))
-        return Batch(images, targets, padded, len(labels), self._rows_per_sample)
+        return Batch(images, targets, padded, len(labels), self._rows_per_sample, indices_of(samples))
 
     @property
     def _rows_per_sample(self) -> int:
@@ -164,3 +165,8 @@ class BatchLoader:
         if self._mixup:
             targets = mix(images, targets, self._mixup, streams.at(Purpose.MIXING, number))
         return targets
+
+
+def indices_of(samples: list[tuple[Any, int]]) -> np.ndarray:
+    """Which samples of the split were read, (count,) int32, from what `_collate` takes."""
+    return np.array([index for _, index in samples], np.int32)

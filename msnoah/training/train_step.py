@@ -13,18 +13,24 @@ from mindspore import ParameterTuple, Tensor, nn, ops
 from msnoah.data.batches import Batch
 from msnoah.train_config import TrainConfig
 from msnoah.training.gradients import clip_factor, global_norm
-from msnoah.training.loss_scale import LossScale
+from msnoah.training.loss_scale import LossScale, Outcome, outcome_of
 from msnoah.training.losses import soft_target_cross_entropy
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class StepResult(NamedTuple):
-    """What a step found: mean loss, norm of the gradients before clipping, whether the weights were updated."""
+    """What a step found and what it saw."""
 
-    loss: float
-    gradient_norm: float
-    applied: bool
+    losses: tuple[float, ...]      # by batch
+    gradient_norm: float           # before clipping
+    applied: bool                  # whether the weights were updated
+    batches: tuple[Batch, ...]     # the arrays that were computed with
+
+    @property
+    def loss(self) -> float:
+        """The mean over the batches."""
+        return float(np.mean(self.losses))
 
 
 class FusedStep:
@@ -51,13 +57,14 @@ class FusedStep:
         (batch,) = batches
         loss, norm = self._step(Tensor(batch.images), Tensor(batch.targets), Tensor(scalars))
         self.compiles = False
-        return StepResult(float(loss), float(norm), True)
+        return StepResult((float(loss),), float(norm), True, (batch,))
 
 
 class AccumulatedStep:
     """Gradients of several batches are added up, then clipped and applied; under AMP they are scaled against underflow.
 
-    A step whose gradients overflow is left out: weights and moments stay, the loss scale is lowered.
+    A step whose loss or gradients are not finite is left out: weights and moments stay. The loss scale is lowered where
+    gradients overflowed; it mends no loss, which is taken before the scale.
     """
 
     def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss: Loss, loss_scale: LossScale):
@@ -74,22 +81,25 @@ class AccumulatedStep:
         scale = self._loss_scale.value
         weight = Tensor(scale / self._count, ms.float32)
         self._clear()
-        losses = [float(self._accumulate(Tensor(b.images), Tensor(b.targets), weight)) for b in batches]
+        losses, seen = [], []
+        for batch in batches:
+            losses.append(float(self._accumulate(Tensor(batch.images), Tensor(batch.targets), weight)))
+            seen.append(batch)
         norm = float(self._norm()) / scale
         self.compiles = False
-        applied = bool(np.isfinite(norm))
-        self._loss_scale.adjust(applied)
-        if applied:
+        outcome = outcome_of(losses, norm)
+        self._loss_scale.adjust(outcome)
+        if outcome is Outcome.FINITE:
             self._apply(Tensor(scalars), Tensor(clip_factor(norm, self._limit) / scale, ms.float32))
-        return StepResult(float(np.mean(losses)), norm, applied)
+        return StepResult(tuple(losses), norm, outcome is Outcome.FINITE, tuple(seen))
 
 
 def create_step(
     model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss_scale: LossScale,
     loss: Loss = soft_target_cross_entropy,
 ) -> FusedStep | AccumulatedStep:
-    """The cheaper form that the config allows; it compiles at its first call."""
-    if train.accumulate == 1 and train.amp_level == "O0":
+    """The cheaper form that the config allows, which takes every step; it compiles at its first call."""
+    if train.accumulate == 1 and train.amp_level == "O0" and train.non_finite == "stop":
         return FusedStep(model, optimizer, train, loss)
     return AccumulatedStep(model, optimizer, train, loss, loss_scale)
 

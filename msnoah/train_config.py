@@ -92,6 +92,7 @@ class TrainConfig(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     amp_level: Literal["O0", "O1", "O2", "O3"] = "O0"
     clip_grad_norm: Positive | None = None
+    non_finite: Literal["stop", "skip"] = "stop"   # at a loss or gradients that are no finite numbers
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     mixup: MixupConfig | None = None
     sync_batch_norm: bool = False   # statistics over the batch of all workers, not of each worker's share

@@ -35,6 +35,7 @@ class Batch:
     labels: np.ndarray  # (B,) int32
     count: int
     views: int = 1
+    indices: np.ndarray | None = None  # (count,) int32, which samples of the split these are
 
 
 class BatchLoader:
@@ -129,7 +130,7 @@ class BatchLoader:
         if self._training:
             targets = self._regularise(images, targets, streams, number, draws)
         padded = np.pad(labels, (0, len(self._rows) - len(labels)))
-        return Batch(images, targets, padded, len(labels), self._rows_per_sample)
+        return Batch(images, targets, padded, len(labels), self._rows_per_sample, indices_of(samples))
 
     @property
     def _rows_per_sample(self) -> int:
@@ -176,3 +177,8 @@ def _require_pairs(mixup: MixupConfig | None, size: int, shard: Shard) -> None:
     if mixup and shard.workers > 1 and size % 2:
         raise ConfigError(f"train.mixup pairs the samples of a batch, but {shard.workers} workers have {size} each; "
                           f"make train.batch_size a multiple of {2 * shard.workers}")
+
+
+def indices_of(samples: list[tuple[Any, int]]) -> np.ndarray:
+    """Which samples of the split were read, (count,) int32, from what `_collate` takes."""
+    return np.array([index for _, index in samples], np.int32)

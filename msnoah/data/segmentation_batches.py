@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from msnoah.config import DataConfig
-from msnoah.data.batches import Batch, BatchLoader
+from msnoah.data.batches import Batch, BatchLoader, indices_of
 from msnoah.data.image_windows import Plan
 from msnoah.data.preprocessing import normalise
 from msnoah.data.random_streams import Streams
@@ -35,4 +35,5 @@ class SegmentationLoader(BatchLoader):
             return Windows(normalise(samples[0][0][0], self._data), *samples[0][0][1:]) if samples else None
         images = normalise(np.stack([image for (image, _), _ in samples]), self._data)   # (B, H, W, C) -> (B, C, H, W)
         masks = np.stack([mask for (_, mask), _ in samples]).astype(np.int32)
-        return Batch(images, masks, np.zeros(len(samples), np.int32), len(samples))
+        labels = np.zeros(len(samples), np.int32)
+        return Batch(images, masks, labels, len(samples), indices=indices_of(samples))

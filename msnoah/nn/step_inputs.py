@@ -57,6 +57,11 @@ def weights(model: nn.Cell) -> dict[str, Parameter]:
     return {name: parameter for name, parameter in parameters.items() if _last(name) not in STEP_INPUTS}
 
 
+def batch_statistics(model: nn.Cell) -> dict[str, Parameter]:
+    """What a forward pass in training changes by itself: the moving statistics of its BatchNorms, by name."""
+    return {name: parameter for name, parameter in weights(model).items() if _last(name) in BUFFERS}
+
+
 def count_parameters(model: nn.Cell) -> int:
     """How many numbers the model has learnt or would learn: all weights but the batch statistics."""
     return sum(parameter.size for name, parameter in weights(model).items() if _last(name) not in BUFFERS)

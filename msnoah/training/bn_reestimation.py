@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from msnoah.data.batches import Batch
+from msnoah.training.non_finite import NonFiniteGuard
 from msnoah.training.train_step import compiled
 
 
@@ -15,17 +16,25 @@ class BatchNormReestimation:
         self._model = model
 
         def forward(images):
-            return model(images).sum()   # a value to wait for; the moving statistics are what changes
+            return ops.isfinite(model(images)).all()   # the moving statistics are what changes
 
         self._forward = compiled(forward, mode)
 
-    def __call__(self, batches: Iterable[Batch]) -> None:
-        """One pass; the model is left in evaluation mode."""
+    def __call__(self, batches: Iterable[Batch], guard: NonFiniteGuard | None = None, number: int = 1) -> None:
+        """One pass, the run's `number`-th; the model is left in evaluation mode. No guard: nobody looks at outputs.
+
+        Raises:
+            TrainingError: outputs that are not finite, where the guard does not skip such a batch.
+        """
         self._model.set_train(False)
         for norm in batch_norms(self._model):
             norm.set_train(True)
-        for batch in batches:
-            self._forward(Tensor(batch.images)).asnumpy()
+        for batch_number, batch in enumerate(batches, 1):
+            if guard:
+                guard.prepare()
+            finite = bool(self._forward(Tensor(batch.images)))   # waits for it, too
+            if guard and not finite:
+                guard.settle_forward(batch, f"BatchNorm pass {number}, batch {batch_number}")
         self._model.set_train(False)
 
 

@@ -11,9 +11,10 @@ BUCKET_BYTES = 32 * 2**20
 are still being computed."""
 
 Gradients = tuple[Tensor, ...]
+Average = Callable[[Gradients], Gradients]
 
 
-def average_gradients(parameters: Sequence[Parameter], group: WorkerGroup) -> Callable[[Gradients], Gradients] | None:
+def average_gradients(parameters: Sequence[Parameter], group: WorkerGroup) -> Average | None:
     """A function for compiled steps: the mean over the workers of float32 gradients, in the parameters' order; None where there is one
     worker.
 

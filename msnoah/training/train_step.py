@@ -12,28 +12,35 @@ from mindspore import ParameterTuple, Tensor, nn, ops
 
 from msnoah.data.batches import Batch
 from msnoah.train_config import TrainConfig
+from msnoah.training.gradient_averaging import Average, average_gradients
 from msnoah.training.gradients import clip_factor, global_norm
-from msnoah.training.loss_scale import LossScale
+from msnoah.training.loss_scale import LossScale, Outcome, outcome_of
 from msnoah.training.losses import soft_target_cross_entropy
+from msnoah.training.worker_group import ALONE, WorkerGroup
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Average = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
 class StepResult(NamedTuple):
-    """What a step found: mean loss, norm of the gradients before clipping, whether the weights were updated."""
+    """What a step found and what it saw."""
 
-    loss: float
-    gradient_norm: float
-    applied: bool
+    losses: tuple[float, ...]      # by batch
+    gradient_norm: float           # before clipping
+    applied: bool                  # whether the weights were updated
+    batches: tuple[Batch, ...]     # the arrays that were computed with
+
+    @property
+    def loss(self) -> float:
+        """The mean over the batches."""
+        return float(np.mean(self.losses))
 
 
 class FusedStep:
     """Forward, backward, clipping and update of one batch in one compiled function (no accumulation, float32)."""
 
-    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss: Loss, average: Average | None):
+    def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss: Loss, group: WorkerGroup):
         compute = ms.value_and_grad(_loss_of(model, loss), None, optimizer.parameters)
-        limit = train.clip_grad_norm
+        average, limit = average_gradients(optimizer.parameters, group), train.clip_grad_norm
 
         def step(images, targets, scalars):
             loss, gradients = compute(images, targets)
@@ -46,7 +53,7 @@ class FusedStep:
             optimizer(gradients, scalars)
             return loss, norm
 
-        self._step = compiled(step, train.mode)
+        self._step, self._group = compiled(step, train.mode), group
         self.compiles = True   # at the next call
 
     def __call__(self, batches: Iterable[Batch], scalars: np.ndarray) -> StepResult:
@@ -54,23 +61,25 @@ class FusedStep:
         (batch,) = batches
         loss, norm = self._step(Tensor(batch.images), Tensor(batch.targets), Tensor(scalars))
         self.compiles = False
-        return StepResult(float(loss), float(norm), True)
+        return StepResult(self._group.means([float(loss)]), float(norm), True, (batch,))
 
 
 class AccumulatedStep:
     """Gradients of several batches are added up, then clipped and applied; under AMP they are scaled against underflow.
 
-    A step whose gradients overflow is left out: weights and moments stay, the loss scale is lowered.
+    A step whose loss or gradients are not finite is left out: weights and moments stay. The loss scale is lowered where
+    gradients overflowed; it mends no loss, which is taken before the scale.
     """
 
     def __init__(self, model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss: Loss, loss_scale: LossScale,
-                 average: Average | None):
+                 group: WorkerGroup):
         self._sums = optimizer.parameters.clone("gradient_sum", init="zeros")
         self._accumulate = compiled(_accumulation(_loss_of(model, loss), optimizer.parameters, self._sums), train.mode)
         self._apply = compiled(_application(optimizer, self._sums), train.mode)
-        self._norm = compiled(_norm_of(self._sums, average), train.mode)
+        self._norm = compiled(_norm_of(self._sums, average_gradients(self._sums, group)), train.mode)
         self._clear = compiled(_clearing(self._sums), train.mode)
         self._count, self._limit, self._loss_scale = train.accumulate, train.clip_grad_norm, loss_scale
+        self._group = group
         self.compiles = True   # at the next call
 
     def __call__(self, batches: Iterable[Batch], scalars: np.ndarray) -> StepResult:
@@ -78,25 +87,28 @@ class AccumulatedStep:
         scale = self._loss_scale.value
         weight = Tensor(scale / self._count, ms.float32)
         self._clear()
-        losses = [float(self._accumulate(Tensor(b.images), Tensor(b.targets), weight)) for b in batches]
-        norm = float(self._norm()) / scale
+        losses, seen = [], []
+        for batch in batches:
+            losses.append(float(self._accumulate(Tensor(batch.images), Tensor(batch.targets), weight)))
+            seen.append(batch)
+        losses, norm = self._group.means(losses), float(self._norm()) / scale
         self.compiles = False
-        applied = bool(np.isfinite(norm))
-        self._loss_scale.adjust(applied)
-        if applied:
+        outcome = outcome_of(losses, norm)
+        self._loss_scale.adjust(outcome)
+        if outcome is Outcome.FINITE:
             self._apply(Tensor(scalars), Tensor(clip_factor(norm, self._limit) / scale, ms.float32))
-        return StepResult(float(np.mean(losses)), norm, applied)
+        return StepResult(losses, norm, outcome is Outcome.FINITE, tuple(seen))
 
 
 def create_step(
     model: nn.Cell, optimizer: nn.Cell, train: TrainConfig, loss_scale: LossScale,
-    loss: Loss = soft_target_cross_entropy, average: Average | None = None,
+    loss: Loss = soft_target_cross_entropy, group: WorkerGroup = ALONE,
 ) -> FusedStep | AccumulatedStep:
-    """The cheaper form that the config allows; it compiles at its first call. `average` makes gradients those of all
-    workers; None where there is one."""
-    if train.accumulate == 1 and train.amp_level == "O0":
-        return FusedStep(model, optimizer, train, loss, average)
-    return AccumulatedStep(model, optimizer, train, loss, loss_scale, average)
+    """The cheaper form that the config allows, which takes every step; it compiles at its first call. Losses and
+    gradients are those of all workers, so all take the same step."""
+    if train.accumulate == 1 and train.amp_level == "O0" and train.non_finite == "stop":
+        return FusedStep(model, optimizer, train, loss, group)
+    return AccumulatedStep(model, optimizer, train, loss, loss_scale, group)
 
 
 def compiled(function: Callable, mode: str) -> Callable:

@@ -1,6 +1,5 @@
 """Training of one run, from its config to best.ckpt, last.ckpt and history.jsonl."""
 
-import math
 import sys
 import zlib
 from collections.abc import Iterator
@@ -29,16 +28,16 @@ from msnoah.training.compensation import CompensationStep, check_compensation, d
 from msnoah.training.device import select_device
 from msnoah.training.evaluator import evaluation_rows, validation_loader
 from msnoah.training.freezing import freeze, frozen_norms
-from msnoah.training.gradient_averaging import average_gradients
 from msnoah.training.interruption import Interrupted, Interruption
 from msnoah.training.last_checkpoint import SavedRun, check_same_run, find_saved_run, write_saved_run
 from msnoah.training.loss_scale import LossScale
 from msnoah.training.losses import soft_distillation
 from msnoah.training.mixed_precision import mixed_precision
+from msnoah.training.non_finite import NonFiniteGuard
 from msnoah.training.optimizers import create_optimizer, optimizer_state
 from msnoah.training.schedules import check_schedule, learning_rate, progressive_share
 from msnoah.training.tasks import find_task
-from msnoah.training.train_step import AccumulatedStep, FusedStep, StepResult, create_step
+from msnoah.training.train_step import AccumulatedStep, FusedStep, create_step
 from msnoah.training.training_state import TrainingState, gather, restore
 from msnoah.training.worker_group import ALONE, WorkerGroup
 
@@ -63,7 +62,7 @@ def train(
         epochs, steps, best_top1 and best_epoch, last_top1, majority_class_rate (of the val split; best_miou, last_miou
         and trivial_miou where pixels are labelled), seconds,
         cpu_seconds, compile_seconds, steps_per_cpu_s (data included, compilation left out), skipped_steps
-        (overflows under AMP), workers, and `resumed`: "no", "yes" or "finished already".
+        (for overflows under AMP, and by train.non_finite), workers, and `resumed`: "no", "yes" or "finished already".
 
     Raises:
         TrainingError: a loss that is not finite, a signal, nothing to resume, or a run in the way of a new one.
@@ -110,10 +109,12 @@ class Trainer:
         self._step, self._warm = None, None   # the compiled step, and whether it is one of pure LayerNorm
         self._open_loaders(train_source, val_source)
         self._build_model(None if saved else config.model.checkpoint)
+        self.guard = NonFiniteGuard(config, run, train_source, self.model, self.loss_scale, self._say, group)
         self.resumed = "no" if saved is None else "yes"
         if saved is not None:
             self._restore(saved)
-        group.require_same(_fingerprint(self._groups()), "weights")
+        if group.size > 1:
+            group.require_same(_fingerprint(self._groups()), "weights")
 
     def run(self) -> dict[str, Any]:
         """Trains to the end; the final record that `train` returns."""
@@ -181,27 +182,31 @@ class Trainer:
         with closing(batches), bar as progress:
             for done in range(done + 1, self.steps_per_epoch + 1):
                 self.interruption.check()
-                result, lr = self._take_step(batches)
-                progress.set_postfix(loss=f"{result.loss:.4g}", lr=f"{lr:.2e}", refresh=False)
+                loss, lr = self._take_step(batches)
+                progress.set_postfix(loss=f"{loss:.4g}", lr=f"{lr:.2e}", refresh=False)
                 progress.update()
                 every = self.settings.checkpoint_every_steps
                 if every and state.step % every == 0 and done < self.steps_per_epoch:
                     self._save_last()
 
-    def _take_step(self, batches: Iterator[Batch]) -> tuple[StepResult, float]:
+    def _take_step(self, batches: Iterator[Batch]) -> tuple[float, float]:
+        """Loss and learning rate of the next step."""
         state, loss_scale = self.state, self.loss_scale
         self._prepare_step()
         lr = learning_rate(state.step, self.settings, self.steps_per_epoch)
         scalars = self.optimizer.step_scalars(lr, state.step - loss_scale.skipped_steps)
         with self.clock.compiling() if self._step.compiles else self.clock.step():
+            self.guard.prepare()
             result = self._step(self._draw_batches(batches), scalars)
-            result = result._replace(loss=self.group.mean(result.loss))
-            self._check_finite(result)
+            self.guard.settle(result, state, lr)
             if result.applied and self.average:
                 self.average.update()
         state.step += 1
-        state.loss_sum += result.loss
-        return result, lr
+        if result.applied:
+            state.loss_sum += result.loss
+        else:
+            state.losses_left_out += 1
+        return result.loss, lr
 
     def _prepare_step(self) -> None:
         """Sets PRepBN's share, and makes the step: at first, and anew when the pure LayerNorm steps end."""
@@ -221,8 +226,7 @@ class Trainer:
     def _create_step(self) -> FusedStep | AccumulatedStep | CompensationStep:
         settings, compensation = self.settings, self.settings.compensation
         loss = soft_distillation(compensation.temperature) if compensation else self.task.loss
-        average = average_gradients(self.optimizer.parameters, self.group)
-        create = partial(create_step, self.model, self.optimizer, settings, self.loss_scale, loss, average)
+        create = partial(create_step, self.model, self.optimizer, settings, self.loss_scale, loss, self.group)
         if not compensation:
             return create()
         return CompensationStep(self.model, settings.mode, self._draw_degrees, create, self._set_training)
@@ -239,26 +243,18 @@ class Trainer:
             step_inputs.draw_drops(self.model, random, self.shard)
             yield batch
 
-    def _check_finite(self, result: StepResult) -> None:
-        if math.isfinite(result.loss) and (math.isfinite(result.gradient_norm) or not result.applied):
-            return
-        what = "gradients are" if math.isfinite(result.loss) else "loss is"
-        saved = self.run_folder.last_checkpoint.is_file()
-        kept = "last.ckpt holds the last good state" if saved else "nothing was saved yet"
-        raise TrainingError(f"{what} not finite at epoch {self.state.epoch + 1}, step {self.state.step + 1}; {kept}; "
-                            "try a lower train.optimizer.lr or train.clip_grad_norm")
-
     def _finish_epoch(self) -> None:
         state, settings = self.state, self.settings
         number = state.epoch + 1
         record = {"epoch": number, "phase": "train", "step": state.step,
-                  "lr": learning_rate(state.step - 1, settings, self.steps_per_epoch),
-                  "train_loss": state.loss_sum / self.steps_per_epoch}
+                  "lr": learning_rate(state.step - 1, settings, self.steps_per_epoch)}
+        if state.losses_left_out < self.steps_per_epoch:   # JSON has no number for the mean of none
+            record["train_loss"] = state.loss_sum / (self.steps_per_epoch - state.losses_left_out)
         if settings.progressive_norm:
             record["layer_norm_share"] = progressive_share(state.step - 1, settings.progressive_norm)[0]
         if number % settings.eval_every == 0 or number == settings.epochs:
             record |= self._evaluate(number)
-        state.epoch, state.loss_sum = number, 0.0
+        state.epoch, state.loss_sum, state.losses_left_out = number, 0.0, 0
         self._close_epoch(record)
 
     def _reestimate(self) -> None:
@@ -274,8 +270,9 @@ class Trainer:
             self.clock = EpochClock(state)
             number = settings.epochs + state.reestimation_epochs + 1
             batches = self.interruption.watch(self.loader.epoch(number - 1))
-            reestimation(tqdm(batches, total=len(self.loader), desc=f"BatchNorm pass {number}", leave=False,
-                              disable=not self.group.is_first))
+            passing = tqdm(batches, total=len(self.loader), desc=f"BatchNorm pass {number}", leave=False,
+                           disable=not self.group.is_first)
+            reestimation(passing, self.guard, state.reestimation_epochs + 1)
             record = {"epoch": number, "phase": "bn_reestimation", "step": state.step, **self._evaluate(number)}
             state.reestimation_epochs += 1
             self._close_epoch(record)

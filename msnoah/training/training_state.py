@@ -19,6 +19,7 @@ class TrainingState:
     reestimation_epochs: int = 0    # BatchNorm passes done, their evaluation included
     averages_in_use: bool = False   # the averaged weights have become the model's own
     loss_sum: float = 0.0           # over the steps of the epoch under way
+    losses_left_out: int = 0        # of its steps that were skipped, and are not in the sum
     best_score: float = -1.0        # top1 or miou, as the task has it
     best_epoch: int = 0
     trivial_score: float = 0.0      # of a model that has learnt nothing, on the same data

@@ -6,6 +6,7 @@ weights. The first one alone writes files and speaks.
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,26 +32,26 @@ class WorkerGroup:
         """This worker's part of every training batch."""
         return Shard(self.rank, self.size)
 
-    def mean(self, value: float) -> float:
-        """The mean over the workers, in float32."""
+    def means(self, values: Sequence[float]) -> tuple[float, ...]:
+        """The mean over the workers of each number, in float32."""
         if self.size == 1:
-            return value
-        from mindspore import Tensor, ops   # the launcher, which has no part in it, need not wait for this import
-        total = ops.AllReduce()(Tensor(np.array([value], np.float32)))
-        return float(total.asnumpy()[0]) / self.size
+            return tuple(values)
+        from mindspore import Tensor, ops  # the launcher, which has no part in it, need not wait for this import
+        totals = ops.AllReduce()(Tensor(np.array(values, np.float32)))
+        return tuple((totals.asnumpy() / np.float32(self.size)).tolist())
 
     def any(self, flag: bool) -> bool:
         """Whether it is true for any worker."""
-        return bool(self.mean(float(flag)))
+        return bool(self.means([flag])[0])
 
     def wait(self) -> None:
         """Until all workers are here."""
-        self.mean(0.0)
+        self.means([0.0])
 
     def require_same(self, fingerprint: int, what: str) -> None:
         """TrainingError if the workers' numbers, of 32 bits, differ; float32 holds 16 of them exactly."""
         halves = fingerprint & 0xFFFF, fingerprint >> 16 & 0xFFFF
-        if self.any(any(self.mean(half) != half for half in halves)):
+        if self.any(self.means(halves) != halves):
             raise TrainingError(f"the {self.size} workers do not hold the same {what}; all nodes must read the same files "
                                 "(configs, data, run folder) with the same version of msnoah")
 

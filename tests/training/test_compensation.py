@@ -87,7 +87,7 @@ def test_teacher_and_student_merge_as_drawn():
         roles = {block.merge.count for block in model.blocks}, {block.attn.compensates for block in model.blocks}
         gate = model.blocks[0].attn.q_tocom.unit_gate.asnumpy()
         seen.append((taught.targets, *roles, model.training and model.blocks[1].drop_path1.training, gate))
-        return StepResult(0.0, 0.0, True)
+        return StepResult((0.0,), 0.0, True, (taught,))
 
     student.compiles = False
     pair = None

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from msnoah.errors import RunFolderError
 
-_UNFLUSHABLE = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM, errno.EISDIR}
+_UNFLUSHABLE = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM,
+                errno.EISDIR}
 """What systems answer that cannot flush a folder, or open one; a disk that failed answers otherwise."""
 
 
@@ -60,7 +61,8 @@ def flush_folder(path: Path) -> None:
         flush_to_disk(path)
     except OSError as error:
         if error.errno not in _UNFLUSHABLE:
-            raise RunFolderError(f"{path}: its names cannot be flushed to the disk: {error.strerror or error}") from error
+            reason = error.strerror or error
+            raise RunFolderError(f"{path}: its names cannot be flushed to the disk: {reason}") from error
 
 
 def remove_leftovers(folder: Path) -> None:

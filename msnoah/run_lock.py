@@ -35,8 +35,8 @@ class RunLock:
         except OSError as error:
             if error.errno in _HELD:
                 raise self._refusal() from None
-            print(f"{self._path}: cannot be locked here ({error.strerror}); see to it that no second process trains this "
-                  "run", file=sys.stderr)
+            print(f"{self._path}: cannot be locked here ({error.strerror}); see to it that no second process trains "
+                  "this run", file=sys.stderr)
         self._sign()
         return self
 

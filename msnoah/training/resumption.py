@@ -63,7 +63,7 @@ def _newest_checkpoint(run: RunFolder, faults: Faults) -> SavedRun | None:
     newer = [path for path in reversed(run.kept_checkpoints()) if int(path.stem) > steps]
     kept = next(_whole(newer, read_saved_run, faults), None)
     if kept and last:
-        faults.append(f"{run.last_checkpoint}: of step {steps}, and a newer state is there (remove it to go back)")
+        faults.append(f"{run.last_checkpoint}: of step {steps}; to go back to it, remove the newer ones")
     return kept or last
 
 

@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +20,7 @@ class StateKeeper:
     """Writes best.ckpt, last.ckpt, checkpoints/*.ckpt and history.jsonl; only the process that trains may have one.
 
     A write that the system refuses costs a line, and training goes on: best.ckpt and history.jsonl are tried again at
-    the next save, and the next state takes the place of one that was not written. `finish` raises what is still missing.
+    the next save, and the next state takes the place of one that was not written. `finish` raises what is missing then.
 
     Args:
         run: the folder, locked.
@@ -53,7 +52,7 @@ class StateKeeper:
         self._write_history()
 
     def resume_best(self, score: str, best: tuple[float, int]) -> tuple[float, int]:
-        """The score to beat and its epoch, for a state that says `best`: those of best.ckpt, so that they tell the truth.
+        """The score to beat and its epoch, for a state that says `best`: those of best.ckpt as it is.
 
         It may be newer than the state, which then comes to the same weights again, or finds no better ones.
         """
@@ -78,7 +77,7 @@ class StateKeeper:
     def save(self, saved: SavedRun, record: dict[str, Any] | None = None) -> None:
         """Replaces last.ckpt, keeps it, and adds a record to history.jsonl.
 
-        The state holds the records that history.jsonl lacks: the rename of last.ckpt is the moment from which both count.
+        The state holds the records that history.jsonl lacks: both count from the moment in which last.ckpt is renamed.
         """
         self._history += [record] if record else []
         self._write_best()

@@ -51,7 +51,7 @@ def test_a_run_from_before_a_key_goes_on_with_its_default(lacking):
 @pytest.mark.parametrize("lacking, now, key", [
     ("seed", {"seed": 1}, "seed is 1, .* trained with 0"),
     ("train.amp_level", {"train__amp_level": "O2"}, "train.amp_level is 'O2', .* trained with 'O0'"),
-    ("train.optimizer.decay_1d", {"train__optimizer__decay_1d": True}, "train.optimizer.decay_1d is True, .* with False"),
+    ("train.optimizer.decay_1d", {"train__optimizer__decay_1d": True}, "train.optimizer.decay_1d is True, .* False"),
     ("checkpoint", {"checkpoint__continue_every": 3}, "checkpoint.continue_every is 3, .* trained with None"),
 ])
 def test_a_run_from_before_a_key_does_not_go_on_with_another_value(lacking, now, key):
@@ -74,7 +74,8 @@ def test_a_saved_key_that_is_no_more_is_named():
 
 @pytest.mark.parametrize("before, now", [
     ({}, {"checkpoint__keep_last": "all"}), ({}, {"checkpoint__compression": "excp"}),
-    ({}, {"checkpoint__preset": "extreme", "checkpoint__key_frame_every": 2}), ({}, {"train__checkpoint_every_steps": 2}),
+    ({}, {"checkpoint__preset": "extreme", "checkpoint__key_frame_every": 2}),
+    ({}, {"train__checkpoint_every_steps": 2}),
     ({"checkpoint__continue_every": 2}, {"checkpoint__continue_every": 2, "checkpoint__keep_last": 5}),
 ])
 def test_what_is_kept_changes_no_number(before, now):

@@ -147,6 +147,14 @@ def test_the_newest_whole_state_is_taken(damage, lines, taken, killed, capsys):
     assert kept_steps(run) == [1, 2, 3, 4, 5, 6] and not leftovers(run)
 
 
+def test_a_finished_run_gets_its_last_state_back(runs, make_config, tmp_path, capsys):
+    config, whole, _ = runs(make_config)
+    run = RunFolder(shutil.copytree(whole.path, tmp_path / "run"))
+    empty(run.last_checkpoint)
+    assert train(config, run, resume=True)["resumed"] == "finished already"
+    assert "last.ckpt: damaged" in capsys.readouterr().err and same_run(run, whole)
+
+
 def test_a_kept_state_that_is_newer_than_last_is_taken(killed, capsys):
     """As a power failure leaves it where a folder cannot be flushed."""
     config, whole, run = killed
@@ -181,6 +189,33 @@ def test_a_chain_is_the_last_resort(killed, capsys):
     assert "000000003.excp: cut short" in said
     assert "000000002.excp (step 2, in epoch 2 of 3, compressed: not in the bits of an untouched run)" in said
     assert same_run(run, whole)
+
+
+@pytest.mark.parametrize("held, state, found, said", [
+    pytest.param((0.8, 3), (0.5, 1), (0.8, 3), "", id="of-a-later-epoch"),   # the state is an earlier one, perhaps lossy
+    pytest.param((0.5, 1), (0.8, 3), (0.5, 1), "of epoch 1; that of epoch 3, which was better, is lost", id="earlier"),
+    pytest.param((0.8, 3), (0.8, 3), (0.8, 3), "", id="the-same"),
+    pytest.param(None, (-1.0, 0), (-1.0, 0), "", id="none-yet"),
+    pytest.param(None, (0.8, 3), (-1.0, 0), "No such file or directory; the best from here on is kept", id="removed")])
+def test_the_score_to_beat_is_that_of_the_best_on_the_disk(held, state, found, said, tmp_path, capsys):
+    keeper = StateKeeper(RunFolder(tmp_path), 2)
+    if held:
+        keeper.save_best({"weight": np.ones(9)}, {"top1": held[0], "epoch": held[1]})
+    assert keeper.resume_best("top1", state) == found
+    assert capsys.readouterr().err.strip().endswith(said)
+
+
+def test_best_that_failed_is_written_at_the_next_save(tmp_path, monkeypatch, capsys):
+    run, refusal = RunFolder(tmp_path), Refusal(monkeypatch, tmp_path)
+    keeper = StateKeeper(run, 2)
+    refusal.begin()
+    keeper.save_best({"weight": np.ones(9)}, {"epoch": 1})
+    refusal.end()
+    assert "best.ckpt: cannot be written: Read-only file system; the earlier file is kept; no state is on the disk yet" in (
+        capsys.readouterr().err)
+    keeper.save(SavedRun({"weight": np.ones(9)}, {"step": 3}, {}, {}))
+    assert read_state(run.best_checkpoint)[1] == {"epoch": 1}
+    keeper.finish()
 
 
 def test_best_is_what_lies_on_the_disk(killed, capsys):

@@ -1,5 +1,6 @@
 """Files that are either whole or not there: written beside their place, flushed to the disk, then renamed."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -7,12 +8,16 @@ from pathlib import Path
 
 from msnoah.errors import RunFolderError
 
+_UNFLUSHABLE = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM,
+                errno.EISDIR}
+"""What systems answer that cannot flush a folder, or open one; a disk that failed answers otherwise."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path in the same folder; when the block ends well, its file takes the place of `path`.
 
-    A full disk, a missing right or a kill leaves the earlier file as it was.
+    A full disk, a missing right, a kill or a power failure leaves the earlier file as it was.
 
     Raises:
         RunFolderError: the system refused to write, with its reason.
@@ -28,6 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+    flush_folder(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -43,3 +49,24 @@ def flush_to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def flush_folder(path: Path) -> None:
+    """Waits until a folder's names are on the disk, where its file system can do that.
+
+    Raises:
+        RunFolderError: the disk failed, so that a name may be lost with the power.
+    """
+    try:
+        flush_to_disk(path)
+    except OSError as error:
+        if error.errno not in _UNFLUSHABLE:
+            reason = error.strerror or error
+            raise RunFolderError(f"{path}: its names cannot be flushed to the disk: {reason}") from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files of processes that were killed while they wrote; nobody may be writing there."""
+    for leftover in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            leftover.unlink()

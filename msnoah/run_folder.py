@@ -9,6 +9,7 @@ from msnoah.atomic_file import replacing, write_text
 from msnoah.config import RunConfig
 from msnoah.config_file import dump_config, load_config
 from msnoah.errors import RunFolderError
+from msnoah.run_lock import RunLock
 
 
 class RunFolder:
@@ -72,13 +73,14 @@ class RunFolder:
     def create(cls, path: str | Path, config: RunConfig) -> "RunFolder":
         """A new folder that holds the resolved config; RunFolderError if a run lies there or it cannot be written."""
         run = cls(path)
-        if run.last_checkpoint.exists() or run.history_path.exists():
+        if run.last_checkpoint.exists() or run.history_path.exists() or run.kept_checkpoints():
             raise RunFolderError(f"{run.path}: holds a run already; add --resume to go on with it, or --run for another folder")
         try:
             run.profiles_path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(f"{run.path}: cannot be made: {error.strerror}") from error
-        run.write_config(config)
+        with RunLock(run.path):   # a process that trains here has not saved anything yet
+            run.write_config(config)
         return run
 
     def config(self) -> RunConfig:
@@ -100,6 +102,11 @@ class RunFolder:
     def write_history(self, records: list[dict[str, Any]]) -> None:
         """Replaces the history; resuming drops the epochs after its checkpoint this way."""
         write_text(self.history_path, "".join(json.dumps(record) + "\n" for record in records))
+
+    def kept_checkpoints(self) -> list[Path]:
+        """The whole states that training keeps, named by their steps, oldest first."""
+        found = [path for path in self.checkpoints_path.glob("*.ckpt") if path.stem.isdigit()]
+        return sorted(found, key=lambda path: int(path.stem))
 
     def export_record(self) -> dict[str, Any]:
         """What export.json says of the artifacts; RunFolderError if nothing was exported."""

@@ -1,6 +1,5 @@
 """Training of one run, from its config to best.ckpt, last.ckpt and history.jsonl."""
 
-import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
@@ -12,7 +11,7 @@ import numpy as np
 from mindspore import Parameter, nn
 from tqdm import tqdm
 
-from msnoah.checkpoint import load_checkpoint, save_weights
+from msnoah.checkpoint import load_checkpoint
 from msnoah.config import RunConfig
 from msnoah.data.batches import Batch
 from msnoah.data.sources import Source, open_source
@@ -21,21 +20,25 @@ from msnoah.nn import step_inputs
 from msnoah.nn.synchronised_norm import synchronise_norms
 from msnoah.registry import create_model
 from msnoah.run_folder import RunFolder
+from msnoah.run_lock import RunLock
 from msnoah.training.averaging import WeightAverage
 from msnoah.training.bn_reestimation import BatchNormReestimation
 from msnoah.training.clock import EpochClock
 from msnoah.training.compensation import CompensationStep, check_compensation, draw_degrees, restore_degrees
+from msnoah.training.console import say
 from msnoah.training.device import select_device
 from msnoah.training.evaluator import evaluation_rows, validation_loader
 from msnoah.training.freezing import freeze, frozen_norms
 from msnoah.training.interruption import Interrupted, Interruption
-from msnoah.training.last_checkpoint import SavedRun, check_same_run, find_saved_run, write_saved_run
+from msnoah.training.last_checkpoint import SavedRun, check_same_run
 from msnoah.training.loss_scale import LossScale
 from msnoah.training.losses import soft_distillation
 from msnoah.training.mixed_precision import mixed_precision
 from msnoah.training.non_finite import NonFiniteGuard
 from msnoah.training.optimizers import create_optimizer, optimizer_state
+from msnoah.training.resumption import find_saved_run
 from msnoah.training.schedules import check_schedule, learning_rate, progressive_share
+from msnoah.training.state_keeper import StateKeeper
 from msnoah.training.tasks import find_task
 from msnoah.training.train_step import AccumulatedStep, FusedStep, create_step
 from msnoah.training.training_state import TrainingState, gather, restore
@@ -54,9 +57,10 @@ def train(
     Args:
         config: the run; classes are filled in from the data, and the resolved config is written to the folder.
         run: its folder.
-        resume: go on from last.ckpt; a run that is finished stays as it is.
-        group: the workers that train it together, joined on the config's device, of which this process is one; the first writes all files. Batches,
-            and with train.sync_batch_norm all numbers to rounding, are those of one worker.
+        resume: go on from the newest whole state; a run that is finished stays as it is.
+        group: the workers that train it together, joined on the config's device, of which this process is one; the
+            first writes all files. Batches, and with train.sync_batch_norm all numbers to rounding, are those of one
+            worker.
 
     Returns:
         epochs, steps, best_top1 and best_epoch, last_top1, majority_class_rate (of the val split; best_miou, last_miou
@@ -67,21 +71,25 @@ def train(
     Raises:
         TrainingError: a loss that is not finite, a signal, nothing to resume, or a run in the way of a new one.
         ConfigError: a resumed config that differs in a key that matters, or settings that do not fit together.
+        RunFolderError: another process trains this run, or its newest state cannot be written.
         DeviceError, DataError, ModelError, CheckpointError: from the parts.
     """
     check_schedule(config.train)
-    saved = find_saved_run(run, resume)
-    if group is ALONE:   # others were brought together on theirs
-        select_device(config.device)
-    train_source, val_source = open_source(config.data, "train"), open_source(config.data, "val")
-    config = with_classes(config, train_source)
-    if saved is not None:
-        check_same_run(saved, config, run)
-    with Interruption(group) as interruption:
-        trainer = Trainer(config, run, train_source, val_source, interruption, saved, group)
-        if group.is_first:
-            run.write_config(config)
-        return trainer.run()
+    if resume and not run.config_path.is_file():
+        raise TrainingError(f"{run.path}: nothing to resume: no such run")
+    with RunLock(run.path) if group.is_first else nullcontext():
+        saved = find_saved_run(run, resume, group)
+        if group is ALONE:   # others were brought together on theirs
+            select_device(config.device)
+        train_source, val_source = open_source(config.data, "train"), open_source(config.data, "val")
+        config = with_classes(config, train_source)
+        if saved is not None:
+            check_same_run(saved, config, run)
+        with Interruption(group) as interruption:
+            trainer = Trainer(config, run, train_source, val_source, interruption, saved, group)
+            if group.is_first:
+                run.write_config(config)
+            return trainer.run()
 
 
 def with_classes(config: RunConfig, source: Source) -> RunConfig:
@@ -105,6 +113,7 @@ class Trainer:
         self.config, self.settings, self.run_folder, self.interruption = config, config.train, run, interruption
         self.classes = len(train_source.classes)
         self.task, self.state = find_task(config.data), TrainingState()
+        self.keeper = StateKeeper(run, config.checkpoint.keep_last)
         self.clock = EpochClock(self.state)
         self._step, self._warm = None, None   # the compiled step, and whether it is one of pure LayerNorm
         self._open_loaders(train_source, val_source)
@@ -127,13 +136,14 @@ class Trainer:
                 self._finish_epoch()
         except Interrupted:
             self.clock.stop()
-            self._save_last()
+            self._save()
             self.group.wait()   # a worker that ended would have the others killed before the first has saved
             raise self._interrupted() from None
         try:
             self._reestimate()
         except Interrupted:   # a pass that is cut short is done again as a whole
             raise self._interrupted() from None
+        self.keeper.finish()
         return self._final_record()
 
     def _open_loaders(self, train_source: Source, val_source: Source) -> None:
@@ -187,7 +197,7 @@ class Trainer:
                 progress.update()
                 every = self.settings.checkpoint_every_steps
                 if every and state.step % every == 0 and done < self.steps_per_epoch:
-                    self._save_last()
+                    self._save()
 
     def _take_step(self, batches: Iterator[Batch]) -> tuple[float, float]:
         """Loss and learning rate of the next step."""
@@ -291,7 +301,7 @@ class Trainer:
             score, self.state.trivial_score = metrics[self.task.score], self.task.trivial_score(metrics)
             if score > self.state.best_score:
                 self.state.best_score, self.state.best_epoch = score, number
-                save_weights(self.model, self.run_folder.best_checkpoint, {"epoch": number, self.task.score: score})
+                self.keeper.save_best(gather({"": self.weights}), {"epoch": number, self.task.score: score})
         return {f"val_{key}": metrics[key] for key in self.task.measures if key in metrics}
 
     def _close_epoch(self, record: dict[str, Any]) -> None:
@@ -299,8 +309,7 @@ class Trainer:
         times |= self.clock.rates(self.settings.batch_size * self.settings.accumulate) | self.loader.views.take_rates()
         if not self.group.is_first:
             return
-        self.run_folder.append_history({**record, **times})
-        self._save_last()
+        self._save({**record, **times})
         shown = " ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
         self._say(f"epoch {record['epoch']} ({record['phase']}): {shown}")
 
@@ -311,31 +320,33 @@ class Trainer:
             return {"": self.weights, **moments}
         return {"": self.weights | self.average.averages, "optimizer.trained.": self.average.weights, **moments}
 
-    def _save_last(self) -> None:
+    def _save(self, record: dict[str, Any] | None = None) -> None:
         if not self.group.is_first:
             return
         config = self.config.model_dump(mode="json")
-        saved = SavedRun(gather(self._groups()), self.state.record(), self.loss_scale.state(), config)
-        write_saved_run(self.run_folder, saved)
+        self.keeper.save(SavedRun(gather(self._groups()), self.state.record(), self.loss_scale.state(), config), record)
 
     def _restore(self, saved: SavedRun) -> None:
         self.state = TrainingState(**saved.state)
         if self.state.averages_in_use:
             self.average = None
-        restore(self._groups(), saved.arrays, self.run_folder.last_checkpoint)
+        restore(self._groups(), saved.arrays, saved.path)
         self.loss_scale.restore(saved.loss_scale)
         if self.group.is_first:
-            self.run_folder.write_history(self.run_folder.history()[: self.state.records])
+            self.keeper.resume(saved, self.state.records)
+            best = self.state.best_score, self.state.best_epoch
+            self.state.best_score, self.state.best_epoch = self.keeper.resume_best(self.task.score, best)
 
     def _say(self, line: str) -> None:
         if self.group.is_first:
-            tqdm.write(line, file=sys.stderr)
+            say(line)
 
     def _is_finished(self) -> bool:
         done, settings = self.state, self.settings
         return done.epoch == settings.epochs and done.reestimation_epochs == settings.bn_reestimation_epochs
 
     def _interrupted(self) -> TrainingError:
+        self.keeper.finish()
         state = self.state
         return TrainingError(f"interrupted at epoch {state.epoch + 1}, step {state.step}; go on with --resume")
 

@@ -152,6 +152,7 @@ def test_what_cannot_be_resumed_says_why(finished, make_config, tmp_path):
         train(make_config(epochs=1, progressive_norm={"steps": 7}), run, resume=True)
     train(make_config(epochs=1, checkpoint_every_steps=3), run, resume=True)   # changes no number
     run.last_checkpoint.unlink()
+    shutil.rmtree(run.checkpoints_path)
     with pytest.raises(TrainingError, match="nothing to resume"):
         train(config, run, resume=True)
     with pytest.raises(TrainingError, match="nothing to resume"):
@@ -161,6 +162,7 @@ def test_what_cannot_be_resumed_says_why(finished, make_config, tmp_path):
 def test_a_weights_file_is_no_training_state(finished):
     config, run, _ = finished
     run.last_checkpoint.unlink()
+    shutil.rmtree(run.checkpoints_path)
     os.link(run.best_checkpoint, run.last_checkpoint)
     with pytest.raises(CheckpointError, match="lacks 'state'"):
         train(config, run, resume=True)

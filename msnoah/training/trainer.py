@@ -81,15 +81,19 @@ def train(
         saved = find_saved_run(run, resume, group)
         if group is ALONE:   # others were brought together on theirs
             select_device(config.device)
-        train_source, val_source = open_source(config.data, "train"), open_source(config.data, "val")
-        config = with_classes(config, train_source)
-        if saved is not None:
-            check_same_run(saved, config, run)
-        with Interruption(group) as interruption:
-            trainer = Trainer(config, run, train_source, val_source, interruption, saved, group)
-            if group.is_first:
-                run.write_config(config)
-            return trainer.run()
+        return _train(config, run, saved, group)
+
+
+def _train(config: RunConfig, run: RunFolder, saved: SavedRun | None, group: WorkerGroup) -> dict[str, Any]:
+    train_source, val_source = open_source(config.data, "train"), open_source(config.data, "val")
+    config = with_classes(config, train_source)
+    if saved is not None:
+        check_same_run(saved, config, run)
+    with Interruption(group) as interruption:
+        trainer = Trainer(config, run, train_source, val_source, interruption, saved, group)
+        if group.is_first:
+            run.write_config(config)
+        return trainer.run()
 
 
 def with_classes(config: RunConfig, source: Source) -> RunConfig:

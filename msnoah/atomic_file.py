@@ -42,6 +42,14 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def remove_file(path: Path) -> None:
+    """Removes a file, if it is there; RunFolderError if the system refuses."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be removed: {error.strerror}") from error
+
+
 def flush_to_disk(path: Path) -> None:
     """Waits until a file's contents are on the disk, so that no rename comes before them; OSError if that fails."""
     descriptor = os.open(path, os.O_RDONLY)

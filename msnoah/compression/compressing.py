@@ -8,7 +8,7 @@ from tqdm import tqdm
 from msnoah.compression.chain import Chain
 from msnoah.compression.settings import ExcpSettings
 from msnoah.errors import CheckpointError, RunFolderError
-from msnoah.state_file import read_state
+from msnoah.state_file import read_metadata, read_state
 
 
 def compress_checkpoints(
@@ -62,7 +62,7 @@ def _steps(paths: Sequence[Path]) -> dict[int, Path]:
 
 def _progress(path: Path) -> tuple[int, int]:
     """Optimiser steps and passes of re-estimation that a training state has behind it."""
-    state = read_state(path)[1].get("state")
+    state = read_metadata(path).get("state")
     if not isinstance(state, dict) or not isinstance(state.get("step"), int):
         raise CheckpointError(f"{path}: holds weights but no training state; compress last.ckpt files")
     return state["step"], state.get("reestimation_epochs", 0)

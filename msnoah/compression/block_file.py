@@ -3,7 +3,7 @@
     magic (8 bytes)  header's length and CRC-32 (4 + 4 bytes, little-endian)  header (deflated JSON)  blocks in a row
 
 The header lists name, size and CRC-32 of every block as it lies in the file, and holds the caller's own record. Blocks
-are raw deflate streams (zlib) of Huffman codes and runs alone: what lies in them has no repeats that are worth a search.
+are raw deflate streams (zlib) of Huffman codes and runs alone: what lies in them has no repeats worth a search.
 xz, which searches, takes thirty times as long for 2 to 4 % of their size. Numbers in them are little-endian.
 """
 

@@ -43,6 +43,10 @@ class Chain:
         """The files, oldest first."""
         return sorted(self.folder.glob(f"*{SUFFIX}"))
 
+    def steps(self) -> dict[int, Path]:
+        """The files by their steps, oldest first."""
+        return {int(path.stem): path for path in self.paths() if path.stem.isdigit()}
+
     def append_key(self, step: int, state: State, metadata: dict[str, Any]) -> Arrays:
         """Writes a state without loss; gives it back as it will be restored."""
         described, content = pack_arrays(dict(state))
@@ -83,10 +87,9 @@ class Chain:
         Raises:
             RunFolderError: the system refused to remove one.
         """
-        for path in reversed(self.paths()):
-            if int(path.stem) <= after:
-                break
-            remove_file(path)
+        for step, path in reversed(self.steps().items()):
+            if step > after:
+                remove_file(path)
         self._last = None
 
     def _restore(self, path: Path) -> _Restored:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,6 +41,35 @@ def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text as one atomic replacement."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def link_file(source: Path, path: Path) -> None:
+    """Gives a file a second name, which replaces what bore it; a copy where the file system has no links.
+
+    The bytes stay under that name when `source` is replaced.
+
+    Raises:
+        RunFolderError: the system refused.
+    """
+    temporary = path.with_name(f".{path.name}.link.tmp")
+    try:
+        os.link(source, temporary)
+        os.replace(temporary, path)
+        flush_folder(path.parent)
+    except OSError:
+        with replacing(path) as copy:
+            shutil.copyfile(source, copy)
+    finally:
+        with suppress(OSError):   # a rename of one file onto itself leaves both names
+            temporary.unlink()
+
+
+def remove_file(path: Path) -> None:
+    """Removes a file, if it is there; RunFolderError if the system refuses."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"{path}: cannot be removed: {error.strerror}") from error
 
 
 def flush_to_disk(path: Path) -> None:

@@ -26,6 +26,7 @@ _VARINT, _LENGTH_DELIMITED = 0, 2  # protobuf's kinds of fields
 
 _CHECKSUM_MARK = b"crc_num"
 _CHECKSUM_SIZE = len(_CHECKSUM_MARK) + 10
+_LONGEST_ENTRY_START = 11   # a field's key in one byte, its size in at most ten
 _PIECE_BYTES = 256 << 20  # protobuf takes no message of 2 GiB; larger arrays go in pieces of one name
 
 _DTYPES = {
@@ -67,6 +68,24 @@ def read_mindspore_checkpoint(path: str | PathLike) -> tuple[dict[str, np.ndarra
             raise CheckpointError(f"{path}: damaged: its bytes do not match its checksum")
     try:
         return _decode_all(content), checked
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged, or no MindSpore .ckpt: {error}") from error
+
+
+def read_first_array(path: str | PathLike) -> tuple[str, np.ndarray]:
+    """Name and values of a .ckpt's first array, without reading the rest, so without its checksum.
+
+    Raises:
+        CheckpointError: a file that cannot be read or does not begin as a .ckpt.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(_LONGEST_ENTRY_START)
+            size, place = _varint(memoryview(start), _varint(memoryview(start), 0)[1])
+            content = start + file.read(max(min(size, _PIECE_BYTES) + place - len(start), 0))
+        return next(iter(_decode_all(memoryview(content[:place + size])).items()))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise CheckpointError(f"{path}: damaged, or no MindSpore .ckpt: {error}") from error
 

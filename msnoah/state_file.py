@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from msnoah.errors import CheckpointError
-from msnoah.mindspore_checkpoint import read_mindspore_checkpoint, write_mindspore_checkpoint
+from msnoah.mindspore_checkpoint import read_first_array, read_mindspore_checkpoint, write_mindspore_checkpoint
 
 _METADATA = "msnoah.metadata"  # JSON in UTF-8, one uint8 an array element, so that MindSpore reads the file too
 
@@ -32,8 +32,23 @@ def read_state(path: str | PathLike) -> tuple[dict[str, np.ndarray], dict[str, A
     """
     arrays, metadata = read_arrays_and_metadata(Path(path))
     if metadata is None:
-        raise CheckpointError(f"{path}: a .ckpt that msnoah did not write; it has weights but no training state")
+        raise _without_metadata(path)
     return arrays, metadata
+
+
+def read_metadata(path: str | PathLike) -> dict[str, Any]:
+    """The metadata alone, from the head of the file; whether the rest of it is whole only `read_state` says.
+
+    Raises:
+        CheckpointError: a file that cannot be read, does not begin as a .ckpt or was not written by msnoah.
+    """
+    name, described = read_first_array(path)
+    if name != _METADATA:
+        raise _without_metadata(path)
+    try:
+        return json.loads(described.tobytes())
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged: its metadata is no JSON ({error})") from error
 
 
 def read_arrays_and_metadata(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
@@ -49,3 +64,7 @@ def read_arrays_and_metadata(path: Path) -> tuple[dict[str, np.ndarray], dict[st
     if not checked:
         raise CheckpointError(f"{path}: cut short: the checksum at its end is not there")
     return arrays, json.loads(described.tobytes())
+
+
+def _without_metadata(path: str | PathLike) -> CheckpointError:
+    return CheckpointError(f"{path}: a .ckpt that msnoah did not write; it has weights but no training state")

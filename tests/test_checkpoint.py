@@ -13,9 +13,10 @@ from mindspore import Parameter, Tensor, nn
 
 from msnoah.checkpoint import load_checkpoint, save_weights
 from msnoah.errors import CheckpointError, RunFolderError
+from msnoah.mindspore_checkpoint import write_mindspore_checkpoint
 from msnoah.nn.rep_norm import token_norm
 from msnoah.nn.step_inputs import weights
-from msnoah.state_file import read_state, save_state
+from msnoah.state_file import read_metadata, read_state, save_state
 
 
 class Net(nn.Cell):
@@ -311,3 +312,25 @@ def test_metadata_is_json_in_the_file(tmp_path):
     save_weights(Net(), tmp_path / "x.ckpt", {"classes": ["cat"]})
     stored = mindspore.load_checkpoint(str(tmp_path / "x.ckpt"))["msnoah.metadata"].asnumpy().tobytes()
     assert json.loads(stored) == {"classes": ["cat"]}
+
+
+def test_metadata_is_read_from_the_head_alone(tmp_path):
+    path, metadata = tmp_path / "last.ckpt", {"state": {"step": 3}, "long": "x" * 5000}
+    save_state(path, {"w": np.zeros(100_000, np.float32)}, metadata)
+    assert read_metadata(path) == metadata
+    path.chmod(0o600)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:20_000])
+    assert read_metadata(path) == metadata   # of the rest read_state says that it is missing
+    for damaged in (b"", b"\n", whole[:100], b"\xff" * 40):
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="damaged, or no MindSpore .ckpt"):
+            read_metadata(path)
+
+
+def test_weights_of_others_have_no_metadata(tmp_path):
+    write_mindspore_checkpoint(tmp_path / "w.ckpt", {"w": np.zeros(3, np.float32)})
+    with pytest.raises(CheckpointError, match="that msnoah did not write"):
+        read_metadata(tmp_path / "w.ckpt")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_metadata(tmp_path / "none.ckpt")

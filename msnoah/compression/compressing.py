@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from msnoah.compression.chain import Chain
+from msnoah.compression.chain import Arrays, Chain, State
 from msnoah.compression.settings import ExcpSettings
 from msnoah.errors import CheckpointError, RunFolderError
-from msnoah.state_file import read_state
+from msnoah.state_file import read_metadata, read_state
 
 
 def compress_checkpoints(
@@ -29,19 +30,31 @@ def compress_checkpoints(
     """
     if key_frame_every < 1:
         raise CheckpointError(f"key_frame_every {key_frame_every}: expected 1 or more")
-    _make_folder(folder)
+    make_folder(folder)
     chain, ordered = Chain(folder), sorted(_steps(paths).items())
-    done = {int(path.stem) for path in chain.paths()}
+    done = chain.steps()
     for step, path in tqdm([pair for pair in ordered if pair[0] not in done], desc="compress", unit="checkpoint"):
         arrays, metadata = read_state(path)
-        if len(chain.paths()) % key_frame_every == 0:
-            chain.append_key(step, arrays, metadata)
-        else:
-            chain.append(step, arrays, settings, metadata)
+        append_state(chain, step, arrays, metadata, settings, key_frame_every)
     return chain
 
 
-def _make_folder(path: Path) -> None:
+def append_state(
+    chain: Chain, step: int, arrays: State, metadata: dict[str, Any], settings: ExcpSettings, key_frame_every: int,
+) -> Arrays:
+    """Adds one state, as a key frame if it is the first or the n-th after one; gives what the chain restores of it.
+
+    Raises:
+        CheckpointError: the state is not after the newest of the chain, or that one is damaged.
+        RunFolderError: the system refused to write.
+    """
+    if len(chain.paths()) % key_frame_every == 0:
+        return chain.append_key(step, arrays, metadata)
+    return chain.append(step, arrays, settings, metadata)
+
+
+def make_folder(path: Path) -> None:
+    """A folder for a chain, with those above it; RunFolderError if the system refuses."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -62,7 +75,7 @@ def _steps(paths: Sequence[Path]) -> dict[int, Path]:
 
 def _progress(path: Path) -> tuple[int, int]:
     """Optimiser steps and passes of re-estimation that a training state has behind it."""
-    state = read_state(path)[1].get("state")
+    state = read_metadata(path).get("state")
     if not isinstance(state, dict) or not isinstance(state.get("step"), int):
         raise CheckpointError(f"{path}: holds weights but no training state; compress last.ckpt files")
     return state["step"], state.get("reestimation_epochs", 0)

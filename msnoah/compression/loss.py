@@ -20,11 +20,9 @@ def measure_loss(step: Step, state: State, reference: State, restored: State) ->
 
 
 def _measure(row: dict[str, Any], state: State, reference: State, restored: State) -> dict[str, Any]:
-    name, first = row["name"], row["first"]
-    change = restored[name] != reference[name]
+    name, first, size = row["name"], row["first"], state[row["name"]].size
     return {
-        "name": name, "kept": float(change.mean()),
-        "kept_moments": float((restored[first] != 0).mean()) if first else None,
+        "name": name, "kept": row["kept"] / size, "kept_moments": row["kept_moments"] / size if first else None,
         "error": _relative(restored[name] - state[name], state[name] - reference[name]),
         "moment_error": _relative(restored[first] - state[first], state[first]) if first else None,
     }

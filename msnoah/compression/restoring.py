@@ -30,7 +30,7 @@ def _find(chain: Chain, step: int | None) -> Path:
         raise CheckpointError(f"{chain.folder}: holds no {SUFFIX} files; `msnoah ckpt compress` makes them")
     if step is None:
         return paths[-1]
-    steps = {int(path.stem): path for path in paths if path.stem.isdigit()}
+    steps = chain.steps()
     if step not in steps:
         raise CheckpointError(f"{chain.folder}: no step {step}; it holds {', '.join(map(str, steps))}")
     return steps[step]

@@ -7,6 +7,7 @@ import numpy as np
 
 FIRST, SECOND = "optimizer.first_moment.", "optimizer.second_moment."
 MOMENTUM = "optimizer.momentum."
+STATISTICS = ("moving_mean", "moving_variance")   # MindSpore's names of those of a batch norm
 SMALLEST = 64
 """Elements from which an array is worth a codebook of its own; smaller ones are kept as they are."""
 
@@ -30,10 +31,12 @@ class Tensor:
 def find_tensors(state: State, reference: State) -> list[Tensor]:
     """What can be coded against a reference: float32 arrays of one shape in both, finite, with their moments.
 
-    The rest, as small arrays, step counters and statistics of a batch norm, stays as it is.
+    The rest, as small arrays, step counters and statistics of a batch norm, stays as it is. (A change that is a little
+    off could make a variance negative.)
     """
     moments = (FIRST, SECOND, MOMENTUM)
-    names = [name for name, array in state.items() if not name.startswith(moments) and _is_coded(array)]
+    names = [name for name, array in state.items()
+             if not name.startswith(moments) and not name.endswith(STATISTICS) and _is_coded(array)]
     return [tensor for name in names if _agree(tensor := _with_moments(name, state), state, reference)]
 
 

@@ -33,6 +33,10 @@ class SavedRun(NamedTuple):
         """Optimiser steps done."""
         return self.state["step"]
 
+    def metadata(self) -> dict[str, Any]:
+        """All but the arrays, as JSON values."""
+        return {"state": self.state, "loss_scale": self.loss_scale, "config": self.config, "history": self.history}
+
 
 def read_saved_run(path: Path) -> SavedRun:
     """A training state from a .ckpt; CheckpointError if it is damaged or not one of a training run."""
@@ -50,8 +54,7 @@ def saved_run(arrays: dict[str, np.ndarray], metadata: dict[str, Any], path: Pat
 
 def write_saved_run(path: Path, saved: SavedRun) -> None:
     """Replaces a .ckpt as a whole; a kill leaves the earlier one. RunFolderError if the system refuses."""
-    metadata = {"state": saved.state, "loss_scale": saved.loss_scale, "config": saved.config, "history": saved.history}
-    save_state(path, saved.arrays, metadata)
+    save_state(path, saved.arrays, saved.metadata())
 
 
 def check_same_run(saved: SavedRun, config: RunConfig, run: RunFolder) -> None:

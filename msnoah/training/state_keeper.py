@@ -1,14 +1,12 @@
 """What a run leaves on the disk while it trains, in an order in which no kill and no full disk loses it."""
 
-import os
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal
 
 import numpy as np
 
-from msnoah.atomic_file import flush_folder, replacing
+from msnoah.atomic_file import link_file
 from msnoah.errors import CheckpointError, RunFolderError
 from msnoah.run_folder import RunFolder
 from msnoah.state_file import read_state, save_state
@@ -74,8 +72,8 @@ class StateKeeper:
         self._best = arrays, metadata
         self._write_best()
 
-    def save(self, saved: SavedRun, record: dict[str, Any] | None = None) -> None:
-        """Replaces last.ckpt, keeps it, and adds a record to history.jsonl.
+    def save(self, saved: SavedRun, record: dict[str, Any] | None = None) -> bool:
+        """Replaces last.ckpt, keeps it, and adds a record to history.jsonl; whether last.ckpt now holds the state.
 
         The state holds the records that history.jsonl lacks: both count from the moment in which last.ckpt is renamed.
         """
@@ -86,6 +84,7 @@ class StateKeeper:
             self._saved_steps = saved.steps
             self._attempt(self._write_history, "history.jsonl")
             self._keep()
+        return "last.ckpt" not in self._faults
 
     def finish(self) -> None:
         """At the end of training, or of its interruption.
@@ -130,18 +129,7 @@ class StateKeeper:
     def _link(self) -> None:
         folder = self._run.checkpoints_path
         folder.mkdir(exist_ok=True)
-        path = folder / f"{self._saved_steps:09d}.ckpt"
-        temporary = path.with_name(f".{path.name}.link.tmp")
-        try:
-            os.link(self._run.last_checkpoint, temporary)
-            os.replace(temporary, path)   # of a save at the same step
-        except OSError:
-            with replacing(path) as copy:
-                shutil.copyfile(self._run.last_checkpoint, copy)
-        finally:
-            with suppress(OSError):   # a rename of one file onto itself leaves both names
-                temporary.unlink()
-        flush_folder(folder)
+        link_file(self._run.last_checkpoint, folder / f"{self._saved_steps:09d}.ckpt")
 
     def _prune(self) -> None:
         """States of later steps than last.ckpt are damaged, or the run would have gone on from them."""

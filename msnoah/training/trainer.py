@@ -38,6 +38,7 @@ from msnoah.training.non_finite import NonFiniteGuard
 from msnoah.training.optimizers import create_optimizer, optimizer_state
 from msnoah.training.resumption import find_saved_run
 from msnoah.training.schedules import check_schedule, learning_rate, progressive_share
+from msnoah.training.state_chain import StateChain
 from msnoah.training.state_keeper import StateKeeper
 from msnoah.training.tasks import find_task
 from msnoah.training.train_step import AccumulatedStep, FusedStep, create_step
@@ -118,6 +119,7 @@ class Trainer:
         self.classes = len(train_source.classes)
         self.task, self.state = find_task(config.data), TrainingState()
         self.keeper = StateKeeper(run, config.checkpoint.keep_last)
+        self.chain = StateChain(run, config.checkpoint) if config.checkpoint.compression == "excp" else None
         self.clock = EpochClock(self.state)
         self._step, self._warm = None, None   # the compiled step, and whether it is one of pure LayerNorm
         self._open_loaders(train_source, val_source)
@@ -131,6 +133,11 @@ class Trainer:
 
     def run(self) -> dict[str, Any]:
         """Trains to the end; the final record that `train` returns."""
+        with self.chain or nullcontext():
+            self._resume_chain()
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         if self._is_finished():
             self._say(f"{self.run_folder.path}: finished already, after {self.settings.epochs} epochs")
             return {**self._final_record(), "resumed": "finished already"}
@@ -328,7 +335,29 @@ class Trainer:
         if not self.group.is_first:
             return
         config = self.config.model_dump(mode="json")
-        self.keeper.save(SavedRun(gather(self._groups()), self.state.record(), self.loss_scale.state(), config), record)
+        history = [] if record is None else [record]
+        saved = SavedRun(gather(self._groups()), self.state.record(), self.loss_scale.state(), config, history)
+        due = self.chain and self._is_due()
+        if due and not self._is_finished() and (restored := self.chain.replace(saved)):
+            saved = restored
+            restore(self._groups(), saved.arrays, self.run_folder.chain_path)
+        if self.keeper.save(saved, record) and due:
+            self.chain.add(self.state.step)
+
+    def _is_due(self) -> bool:
+        """Whether a run that nobody interrupts saves at this state, and does not change it at the same step."""
+        state, settings = self.state, self.settings
+        if state.step == state.epoch * self.steps_per_epoch:
+            return 0 < state.epoch < settings.epochs or self._is_finished()
+        every = settings.checkpoint_every_steps
+        return bool(every) and state.step % every == 0 and state.step < (state.epoch + 1) * self.steps_per_epoch
+
+    def _resume_chain(self) -> None:
+        """The state to go on from may lack in the chain, if a kill came between last.ckpt and that."""
+        if self.chain:
+            self.chain.resume(self.state.step)
+            if self.resumed != "no" and self._is_due():
+                self.chain.add(self.state.step)
 
     def _restore(self, saved: SavedRun) -> None:
         self.state = TrainingState(**saved.state)

@@ -89,9 +89,9 @@ def test_the_newest_intact_step_is_offered(fault, intact, tmp_path):
 
 def test_an_exchanged_predecessor_is_found(tmp_path):
     chain, _ = build(tmp_path / "chain")
-    record, blocks = read_blocks(chain.paths()[0])
-    write_blocks(chain.paths()[0], {**record, "metadata": {"other": True}}, blocks)
-    with pytest.raises(CheckpointError, match="needs 000000000.excp, which is damaged or not what"):
+    file = read_blocks(chain.paths()[0])
+    write_blocks(chain.paths()[0], {**file.record, "metadata": {"other": True}}, file.blocks)
+    with pytest.raises(CheckpointError, match="needs 000000000.excp, which is not what it was coded against"):
         Chain(chain.folder).restore(chain.paths()[1])
 
 

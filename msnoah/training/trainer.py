@@ -38,8 +38,7 @@ from msnoah.training.non_finite import NonFiniteGuard
 from msnoah.training.optimizers import create_optimizer, optimizer_state
 from msnoah.training.resumption import find_saved_run
 from msnoah.training.schedules import check_schedule, learning_rate, progressive_share
-from msnoah.training.state_chain import StateChain
-from msnoah.training.state_keeper import StateKeeper
+from msnoah.training.state_saver import StateSaver
 from msnoah.training.tasks import find_task
 from msnoah.training.train_step import AccumulatedStep, FusedStep, create_step
 from msnoah.training.training_state import TrainingState, gather, restore
@@ -118,8 +117,7 @@ class Trainer:
         self.config, self.settings, self.run_folder, self.interruption = config, config.train, run, interruption
         self.classes = len(train_source.classes)
         self.task, self.state = find_task(config.data), TrainingState()
-        self.keeper = StateKeeper(run, config.checkpoint.keep_last)
-        self.chain = StateChain(run, config.checkpoint) if config.checkpoint.compression == "excp" else None
+        self.saver = StateSaver(config, run, group)
         self.clock = EpochClock(self.state)
         self._step, self._warm = None, None   # the compiled step, and whether it is one of pure LayerNorm
         self._open_loaders(train_source, val_source)
@@ -133,8 +131,8 @@ class Trainer:
 
     def run(self) -> dict[str, Any]:
         """Trains to the end; the final record that `train` returns."""
-        with self.chain or nullcontext():
-            self._resume_chain()
+        with self.saver:
+            self.saver.resume_chain(self.state.step, due=self.resumed != "no" and self._is_due())
             return self._run()
 
     def _run(self) -> dict[str, Any]:
@@ -154,7 +152,7 @@ class Trainer:
             self._reestimate()
         except Interrupted:   # a pass that is cut short is done again as a whole
             raise self._interrupted() from None
-        self.keeper.finish()
+        self.saver.finish()
         return self._final_record()
 
     def _open_loaders(self, train_source: Source, val_source: Source) -> None:
@@ -312,14 +310,12 @@ class Trainer:
             score, self.state.trivial_score = metrics[self.task.score], self.task.trivial_score(metrics)
             if score > self.state.best_score:
                 self.state.best_score, self.state.best_epoch = score, number
-                self.keeper.save_best(gather({"": self.weights}), {"epoch": number, self.task.score: score})
+                self.saver.save_best(self.weights, {"epoch": number, self.task.score: score})
         return {f"val_{key}": metrics[key] for key in self.task.measures if key in metrics}
 
     def _close_epoch(self, record: dict[str, Any]) -> None:
         times = self.clock.stop()
         times |= self.clock.rates(self.settings.batch_size * self.settings.accumulate) | self.loader.views.take_rates()
-        if not self.group.is_first:
-            return
         self._save({**record, **times})
         shown = " ".join(f"{key} {value:.4g}" for key, value in record.items() if isinstance(value, float))
         self._say(f"epoch {record['epoch']} ({record['phase']}): {shown}")
@@ -332,17 +328,7 @@ class Trainer:
         return {"": self.weights | self.average.averages, "optimizer.trained.": self.average.weights, **moments}
 
     def _save(self, record: dict[str, Any] | None = None) -> None:
-        if not self.group.is_first:
-            return
-        config = self.config.model_dump(mode="json")
-        history = [] if record is None else [record]
-        saved = SavedRun(gather(self._groups()), self.state.record(), self.loss_scale.state(), config, history)
-        due = self.chain and self._is_due()
-        if due and not self._is_finished() and (restored := self.chain.replace(saved)):
-            saved = restored
-            restore(self._groups(), saved.arrays, self.run_folder.chain_path)
-        if self.keeper.save(saved, record) and due:
-            self.chain.add(self.state.step)
+        self.saver.save(self._groups(), self.state, self.loss_scale, record, due=self._is_due(), final=self._is_finished())
 
     def _is_due(self) -> bool:
         """Whether a run that nobody interrupts saves at this state, and does not change it at the same step."""
@@ -352,23 +338,13 @@ class Trainer:
         every = settings.checkpoint_every_steps
         return bool(every) and state.step % every == 0 and state.step < (state.epoch + 1) * self.steps_per_epoch
 
-    def _resume_chain(self) -> None:
-        """The state to go on from may lack in the chain, if a kill came between last.ckpt and that."""
-        if self.chain:
-            self.chain.resume(self.state.step)
-            if self.resumed != "no" and self._is_due():
-                self.chain.add(self.state.step)
-
     def _restore(self, saved: SavedRun) -> None:
         self.state = TrainingState(**saved.state)
         if self.state.averages_in_use:
             self.average = None
         restore(self._groups(), saved.arrays, saved.path)
         self.loss_scale.restore(saved.loss_scale)
-        if self.group.is_first:
-            self.keeper.resume(saved, self.state.records)
-            best = self.state.best_score, self.state.best_epoch
-            self.state.best_score, self.state.best_epoch = self.keeper.resume_best(self.task.score, best)
+        self.saver.resume(saved, self.state, self.task.score)
 
     def _say(self, line: str) -> None:
         if self.group.is_first:
@@ -379,7 +355,7 @@ class Trainer:
         return done.epoch == settings.epochs and done.reestimation_epochs == settings.bn_reestimation_epochs
 
     def _interrupted(self) -> TrainingError:
-        self.keeper.finish()
+        self.saver.finish()
         state = self.state
         return TrainingError(f"interrupted at epoch {state.epoch + 1}, step {state.step}; go on with --resume")
 

@@ -31,8 +31,9 @@ def _launch(arguments: argparse.Namespace, config: "RunConfig", path: Path) -> d
 
     Shard(0, arguments.workers).size(config.train.batch_size)   # wrong use should not cost the start of workers
     run = _open(path, config, arguments.resume)
-    passed = [arguments.config, "--run", str(path), *(f"--set={change}" for change in arguments.set)]
-    return launch([*passed, *(["--resume"] if arguments.resume else [])], arguments.workers, run, config.device)
+    program = ["-m", "msnoah", "train", arguments.config, "--run", str(path),
+               *(f"--set={change}" for change in arguments.set), *(["--resume"] if arguments.resume else [])]
+    return launch(program, arguments.workers, run, config.device)
 
 
 def _train(arguments: argparse.Namespace, config: "RunConfig", path: Path) -> dict[str, Any] | None:

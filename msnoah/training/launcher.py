@@ -32,8 +32,14 @@ GRACE_S = 5.0
 """What is left of a group may take so long to end by itself when its first worker has ended."""
 
 
-def launch(arguments: Sequence[str], workers: int, run: RunFolder, device: str) -> dict[str, Any]:
-    """Trains by `workers` processes of `msnoah train ARGUMENTS` on this machine.
+def launch(program: Sequence[str], workers: int, run: RunFolder, device: str) -> dict[str, Any]:
+    """Trains by several processes on this machine.
+
+    Args:
+        program: what follows `python` on the command line of a worker, as in -m msnoah train CONFIG --run RUN.
+        workers: how many processes.
+        run: the folder that they train.
+        device: CPU, GPU or Ascend, as the config has it.
 
     Returns:
         What `train` returns, from the first worker.
@@ -48,7 +54,7 @@ def launch(arguments: Sequence[str], workers: int, run: RunFolder, device: str) 
     with Lifeline(run.path / ".launcher.lock") as lifeline, Interruption() as interruption:
         _empty(logs)
         environment = _environment(workers, device) | lifeline.environment | {RECORD_VARIABLE: str(record.absolute())}
-        group = WorkerProcesses(_command(arguments, workers, logs), environment, logs)
+        group = WorkerProcesses(_command(program, workers, logs), environment, logs)
         try:
             group.follow(interruption)
         finally:
@@ -113,12 +119,12 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def _command(arguments: Sequence[str], workers: int, logs: Path) -> list[str]:
+def _command(program: Sequence[str], workers: int, logs: Path) -> list[str]:
     # A worker number that there is not: msrun shows no log by itself.
     options = {"worker_num": workers, "local_worker_num": workers, "master_port": _free_port(), "log_dir": logs,
                "join": True, "tail_worker_log": workers}
     return [sys.executable, "-m", "mindspore.parallel.cluster.run", *(f"--{key}={value}" for key, value in options.items()),
-            "python", "-m", "msnoah", "train", *arguments]
+            "python", *program]
 
 
 def _environment(workers: int, device: str) -> dict[str, str]:

@@ -364,7 +364,8 @@ class Trainer:
         if not self.group.is_first:
             return {}
         state, score = self.state, self.task.score
-        last = [record[f"val_{score}"] for record in self.run_folder.history() if f"val_{score}" in record][-1]
+        scores = [record[f"val_{score}"] for record in self.run_folder.history() if f"val_{score}" in record]
+        last = scores[-1] if scores else None   # someone removed history.jsonl
         return {"epochs": state.epoch, "steps": state.step, f"best_{score}": state.best_score,
                 "best_epoch": state.best_epoch, f"last_{score}": last,
                 "_".join(self.task.trivial): state.trivial_score, "seconds": state.seconds,

@@ -153,6 +153,8 @@ def test_a_finished_run_gets_its_last_state_back(runs, make_config, tmp_path, ca
     empty(run.last_checkpoint)
     assert train(config, run, resume=True)["resumed"] == "finished already"
     assert "last.ckpt: damaged" in capsys.readouterr().err and same_run(run, whole)
+    run.history_path.unlink()
+    assert train(config, run, resume=True)["last_top1"] == run.history()[0]["val_top1"]   # the state holds its record
 
 
 def test_a_kept_state_that_is_newer_than_last_is_taken(killed, capsys):
@@ -193,7 +195,8 @@ def test_a_chain_is_the_last_resort(killed, capsys):
 
 @pytest.mark.parametrize("held, state, found, said", [
     pytest.param((0.8, 3), (0.5, 1), (0.8, 3), "", id="of-a-later-epoch"),   # the state is an earlier one, perhaps lossy
-    pytest.param((0.5, 1), (0.8, 3), (0.5, 1), "of epoch 1; that of epoch 3, which was better, is lost", id="earlier"),
+    pytest.param((0.5, 1), (0.8, 3), (0.5, 1), "of epoch 1; that of epoch 3, which was better, is lost",
+                 id="of-an-earlier-epoch"),
     pytest.param((0.8, 3), (0.8, 3), (0.8, 3), "", id="the-same"),
     pytest.param(None, (-1.0, 0), (-1.0, 0), "", id="none-yet"),
     pytest.param(None, (0.8, 3), (-1.0, 0), "No such file or directory; the best from here on is kept", id="removed")])
@@ -211,8 +214,8 @@ def test_best_that_failed_is_written_at_the_next_save(tmp_path, monkeypatch, cap
     refusal.begin()
     keeper.save_best({"weight": np.ones(9)}, {"epoch": 1})
     refusal.end()
-    assert "best.ckpt: cannot be written: Read-only file system; the earlier file is kept; no state is on the disk yet" in (
-        capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert "best.ckpt: cannot be written: Read-only file system; the earlier file is kept; no state is on the" in said
     keeper.save(SavedRun({"weight": np.ones(9)}, {"step": 3}, {}, {}))
     assert read_state(run.best_checkpoint)[1] == {"epoch": 1}
     keeper.finish()

@@ -28,8 +28,8 @@ _PATIENCE_S = 30.0
 class BackgroundCompressor:
     """Takes states and goes on at once; with `MOST_PENDING` of them waiting it waits too, and drops none.
 
-    A state that cannot be compressed stays where it waits; it is tried again with the next one, and nobody waits for it.
-    A process that is killed is started again. Lines about either go to `say`.
+    A state that cannot be compressed stays where it waits; it is tried again with the next one, and nobody waits for
+    it. A process that is killed is started again. Lines about either go to `say`.
     """
 
     def __init__(self, folder: Path, settings: ExcpSettings, key_frame_every: int, say: Callable[[str], None]):
@@ -69,8 +69,8 @@ class BackgroundCompressor:
         """Waits for the rest and ends the process; says so if states stay that cannot be compressed."""
         if not self.wait():
             folder = pending_folder(self.folder)
-            self._say(f"{len(pending_paths(self.folder))} states stay in {folder}; when what is wrong is mended, --resume "
-                      f"compresses them, or `msnoah ckpt compress {folder}/*.ckpt --chain {self.folder}`")
+            self._say(f"{len(pending_paths(self.folder))} states stay in {folder}; when what is wrong is mended, --resume"
+                      f" compresses them, or `msnoah ckpt compress {folder}/*.ckpt --chain {self.folder}`")
         self.stop()
 
     def stop(self) -> None:
@@ -125,7 +125,8 @@ class BackgroundCompressor:
         for line in answers:
             answer = json.loads(line)
             if "failed" in answer:
-                self._say(f"{answer['why']}; step {int(answer['failed'][:-5])} waits to be compressed, training goes on")
+                step = int(Path(answer["failed"]).stem)
+                self._say(f"{answer['why']}; step {step} waits to be compressed, training goes on")
                 self._failed_look = max(self._failed_look, answer["look"])
             elif "said" in answer:
                 self._say(answer["said"])

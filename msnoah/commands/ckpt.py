@@ -12,7 +12,7 @@ SETTINGS = ("tau", "alpha", "cap", "beta", "bits")
 
 
 def ckpt(arguments: argparse.Namespace) -> None:
-    """Compresses training checkpoints into a chain, restores, inspects and measures them; converts weights between formats."""
+    """Compresses training checkpoints into a chain, restores, inspects and measures them; converts weights."""
     arguments.action(arguments)
 
 

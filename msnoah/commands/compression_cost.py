@@ -40,13 +40,15 @@ def declare_measure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="a run folder")
     parser.add_argument(
         "checkpoints", nargs="*", type=Path, metavar="FILE.ckpt",
-        help="training states of this run (default: RUN/checkpoints/*.ckpt, which `checkpoint: {keep_last: all}` keeps)")
-    parser.add_argument("--presets", default="near_lossless,balanced,extreme", metavar="NAME[,NAME]", help="default: all")
+        help="its training states (default: RUN/checkpoints/*.ckpt, which `checkpoint: {keep_last: all}` keeps)")
+    parser.add_argument(
+        "--presets", default="near_lossless,balanced,extreme", metavar="NAME[,NAME]", help="default: all")
     parser.add_argument("--last", type=int, metavar="N", help="the newest N states alone")
     parser.add_argument(
-        "--key-frame-every", type=int, metavar="N", help="files a key frame (default: the config's, 5 if it says nothing)")
+        "--key-frame-every", type=int, metavar="N",
+        help="one file in N is one (default: the config's, 5 if it says nothing)")
     parser.add_argument(
-        "--val-images", type=int, metavar="N", help="evaluate on so many, spread evenly over the val split (default: all)")
+        "--val-images", type=int, metavar="N", help="evaluate on so many of the val split, spread evenly (default: all)")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), help="default: the device of the config")
     declare_json(parser)
 
@@ -57,8 +59,8 @@ def _find_states(run, arguments: argparse.Namespace) -> list[Path]:
 
     paths = arguments.checkpoints or sorted(run.checkpoints_path.glob("*.ckpt"))
     if not paths:
-        raise CheckpointError(f"{run.checkpoints_path}: holds no training states; `checkpoint: {{keep_last: all}}` in the "
-                              "config keeps them, or name files")
+        raise CheckpointError(f"{run.checkpoints_path}: holds no training states; `checkpoint: {{keep_last: all}}` in "
+                              "the config keeps them, or name files")
     if arguments.last is None:
         return paths
     if arguments.last < 2:

@@ -15,7 +15,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Coding(Protocol):
-    """States go through it in the order of their steps; another object of the same kind reads them back in that order."""
+    """States go through it in the order of their steps; another object of its kind reads them back in that order."""
 
     def write(self, step: int, state: Mapping[str, np.ndarray], metadata: dict[str, Any]) -> tuple[Path, Arrays]:
         """Writes a state: its file, and what that has to restore to, bit for bit."""

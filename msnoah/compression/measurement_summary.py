@@ -52,15 +52,16 @@ def measurement_table(record: Record) -> str:
                                     for name, coding in record["codings"].items())])
     compressors = sorted({f"{name} by {coding['compressor']}" for name, coding in record["codings"].items()
                           if coding["role"] == "control"})
-    note = (f"{len(record['states'])} states; ratio: bytes of the arrays over bytes of the file, median without key frames; "
-            "changes: restored less trained, lowest and highest; MB/s a CPU second")
+    note = (f"{len(record['states'])} states; ratio: bytes of the arrays over bytes of the file, median without key "
+            "frames; changes: restored less trained, lowest and highest; MB/s a CPU second")
     return "\n".join([*lines, note, ", ".join(compressors), "", *_states_table(record, measures[0])])
 
 
 def _line(name: str, summary: Record, measures: Sequence[str]) -> list[str]:
     ratio, changes = summary["ratio"], summary["changes"]
     ratios = [f"{ratio[key]:.1f}" for key in ("median", "lowest", "highest")] if ratio else ["-"] * 3
-    signed = [f"{changes[key][end]:+.4f}" if key in changes else "-" for key in measures for end in ("lowest", "highest")]
+    signed = [f"{changes[key][end]:+.4f}" if key in changes else "-"
+              for key in measures for end in ("lowest", "highest")]
     rates = ["-" if summary[key] is None else f"{summary[key]:.1f}" for key in ("compress_mb_s", "restore_mb_s")]
     return [name, *ratios, *signed, f"{summary['chain_ratio']:.1f}", str(summary["key_frames"]), *rates]
 

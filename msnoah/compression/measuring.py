@@ -1,4 +1,4 @@
-"""What compression costs: the kept states of a run through every coding, and their weights evaluated before and after."""
+"""What compression costs: the kept states of a run through every coding, their weights evaluated before and after."""
 
 import hashlib
 import time
@@ -87,8 +87,8 @@ def _check_states(steps: Steps) -> Steps:
         found = _shapes(path)
         for name in shapes.keys() | found.keys():
             if shapes.get(name) != found.get(name):
-                raise CheckpointError(f"{path}: {name} is of shape {found.get(name)}, but {shapes.get(name)} in {first}; "
-                                      "give states of one run")
+                raise CheckpointError(f"{path}: {name} is of shape {found.get(name)}, but {shapes.get(name)} in {first}"
+                                      "; give states of one run")
     return dict(ordered)
 
 
@@ -109,7 +109,7 @@ def _code(steps: Steps, open_coding: Callable[[], Coding], bar: tqdm) -> list[Re
         compress_cpu_s, (path, expected) = _timed(lambda: writer.write(step, state, metadata))
         restore_cpu_s, restored = _timed(lambda: reader.read(path))
         if digest(restored) != digest(expected):
-            raise CheckpointError(f"step {step}: {path.name} restores to other bits than it was written from; report this")
+            raise CheckpointError(f"step {step}: {path.name} restores to other bits than it was written from")
         size, plain = path.stat().st_size, sum(array.nbytes for array in state.values())
         rows.append({
             "step": step, "kind": writer.kind(path), "file": path.name, "size_bytes": size, "ratio": plain / size,

@@ -61,5 +61,6 @@ def _limit(source: Source, config: RunConfig, images: int | None) -> Source:
     if images is None:
         return source
     if config.data.clip or config.data.segmentation:
-        raise DataError(f"a part of the val split is for images with one label, but the run's source is {config.data.source}")
+        raise DataError("a part of the val split is for images with one label, but the run's source is "
+                        f"{config.data.source}")
     return SpreadSource(source, images)

@@ -15,6 +15,7 @@ def measure(arguments: argparse.Namespace) -> None:
     """
     from msnoah.compression.measurement_summary import measurement_table
     from msnoah.compression.measuring import measure_compression
+    from msnoah.data.spread_source import check_part
     from msnoah.run_folder import RunFolder, write_json
 
     run = RunFolder.open(arguments.run)
@@ -27,9 +28,11 @@ def measure(arguments: argparse.Namespace) -> None:
         evaluators.append(StateEvaluator(run, images=arguments.val_images, device=arguments.device))
         return evaluators[0]
 
-    every = arguments.key_frame_every or run.config().checkpoint.key_frame_every
+    config, every = run.config(), arguments.key_frame_every
+    check_part(config.data, arguments.val_images)   # now, rather than after minutes of coding
     measured = measure_compression(
-        _find_states(run, arguments), arguments.presets.split(","), open_evaluator, key_frame_every=every)
+        _find_states(run, arguments), arguments.presets.split(","), open_evaluator,
+        key_frame_every=config.checkpoint.key_frame_every if every is None else every)
     record = {**circumstances, "val_images": evaluators[0].images, **measured}
     write_json(run.compression_path, record)
     print_record(record, arguments, text=measurement_table(record))
@@ -48,7 +51,7 @@ def declare_measure(parser: argparse.ArgumentParser) -> None:
         "--key-frame-every", type=int, metavar="N",
         help="one file in N is one (default: the config's, 5 if it says nothing)")
     parser.add_argument(
-        "--val-images", type=int, metavar="N", help="evaluate on so many of the val split, spread evenly (default: all)")
+        "--val-images", type=int, metavar="N", help="evaluate on so many, spread over the val split (default: all)")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), help="default: the device of the config")
     declare_json(parser)
 

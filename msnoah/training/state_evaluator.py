@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from msnoah.config import RunConfig
 from msnoah.data.batches import BatchLoader
 from msnoah.data.sources import Source, open_source
-from msnoah.data.spread_source import SpreadSource
-from msnoah.errors import DataError
+from msnoah.data.spread_source import SpreadSource, check_part
 from msnoah.nn import step_inputs
 from msnoah.registry import create_model
 from msnoah.run_folder import RunFolder
@@ -32,12 +30,13 @@ class StateEvaluator:
             device: CPU, GPU or Ascend instead of the config's.
 
         Raises:
-            DataError: `images` for clips or pixels, or data that is missing.
+            DataError: `images` below 1 or for clips or pixels, or data that is missing.
             DeviceError, ModelError: from the parts.
         """
         config = run.config()
+        check_part(config.data, images)
         select_device(device or config.device)
-        source = _limit(open_source(config.data, "val"), config, images)
+        source = _limit(open_source(config.data, "val"), images)
         self.images, self._classes = len(source), len(source.classes)
         self._task = find_task(config.data)
         self._loader: BatchLoader = validation_loader(source, config)
@@ -57,10 +56,5 @@ class StateEvaluator:
         return {key: float(metrics[key]) for key in ("loss", self._task.score) if key in metrics}
 
 
-def _limit(source: Source, config: RunConfig, images: int | None) -> Source:
-    if images is None:
-        return source
-    if config.data.clip or config.data.segmentation:
-        raise DataError("a part of the val split is for images with one label, but the run's source is "
-                        f"{config.data.source}")
-    return SpreadSource(source, images)
+def _limit(source: Source, images: int | None) -> Source:
+    return source if images is None else SpreadSource(source, images)

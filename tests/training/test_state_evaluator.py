@@ -55,6 +55,7 @@ def test_a_part_is_of_images_with_one_label(make_config, make_run, monkeypatch):
     monkeypatch.setattr(type(run), "config", lambda self: segmented)
     with pytest.raises(DataError, match="for images with one label, but the run's source is digits"):
         StateEvaluator(run, images=50)
+    assert main(["ckpt", "measure", str(run.path), "--val-images", "50"]) == 2
 
 
 def test_the_command_measures_what_the_run_kept(trained, capsys):
@@ -73,6 +74,8 @@ def test_the_command_measures_what_the_run_kept(trained, capsys):
     (["measure", "{run}"], "checkpoints: holds no training states; `checkpoint: {keep_last: all}`"),
     (["measure", "{run}", "{run}/none.ckpt", "--last", "1"], "--last 1: expected 2 or more"),
     (["measure", "{run}", "{run}/none.ckpt"], "none.ckpt: cannot be read"),
+    (["measure", "{run}", "--val-images", "0"], "0 images of a split: expected 1 or more"),
+    (["measure", "{run}", "{run}/config.yaml", "--key-frame-every", "0"], "key_frame_every 0: expected 1 or more"),
     (["measure", "{run}/none"], "no such run folder"),
     (["inspect", "{run}"], "chain: holds no compressed checkpoints"),
     (["restore", "{run}", "-o", "{run}/x.ckpt"], "chain: holds no .excp files"),

@@ -8,6 +8,7 @@ import numpy as np
 
 from msnoah.compression.block_file import read_record
 from msnoah.compression.chain import Chain
+from msnoah.compression.compressing import append_state
 from msnoah.compression.controls import Control, read_control, write_control
 from msnoah.compression.settings import ExcpSettings
 
@@ -36,10 +37,7 @@ class ChainCoding:
 
     def write(self, step: int, state: Mapping[str, np.ndarray], metadata: dict[str, Any]) -> tuple[Path, Arrays]:
         """Appends a key frame or a change."""
-        if len(self._chain.paths()) % self._every == 0:
-            restored = self._chain.append_key(step, state, metadata)
-        else:
-            restored = self._chain.append(step, state, self._settings, metadata)
+        restored = append_state(self._chain, step, state, metadata, self._settings, self._every)
         return self._chain.paths()[-1], restored
 
     def read(self, path: Path) -> Arrays:

@@ -1,6 +1,9 @@
 """What compressing a run's kept states costs: `msnoah ckpt measure`."""
 
 import argparse
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -30,9 +33,11 @@ def measure(arguments: argparse.Namespace) -> None:
 
     config, every = run.config(), arguments.key_frame_every
     check_part(config.data, arguments.val_images)   # now, rather than after minutes of coding
-    measured = measure_compression(
-        _find_states(run, arguments), arguments.presets.split(","), open_evaluator,
-        key_frame_every=config.checkpoint.key_frame_every if every is None else every)
+    with _termination_as_interrupt():
+        measured = measure_compression(
+            _find_states(run, arguments), arguments.presets.split(","), open_evaluator,
+            key_frame_every=config.checkpoint.key_frame_every if every is None else every,
+            controls=[] if arguments.controls == "none" else arguments.controls.split(","))
     record = {**circumstances, "val_images": evaluators[0].images, **measured}
     write_json(run.compression_path, record)
     print_record(record, arguments, text=measurement_table(record))
@@ -46,6 +51,9 @@ def declare_measure(parser: argparse.ArgumentParser) -> None:
         help="its training states (default: RUN/checkpoints/*.ckpt, which `checkpoint: {keep_last: all}` keeps)")
     parser.add_argument(
         "--presets", default="near_lossless,balanced,extreme", metavar="NAME[,NAME]", help="default: all")
+    parser.add_argument(
+        "--controls", default="lossless,moments_dropped,float16", metavar="NAME[,NAME]",
+        help="what presets are compared with; it takes longer than they do (default: all; none: nothing)")
     parser.add_argument("--last", type=int, metavar="N", help="the newest N states alone")
     parser.add_argument(
         "--key-frame-every", type=int, metavar="N",
@@ -54,6 +62,16 @@ def declare_measure(parser: argparse.ArgumentParser) -> None:
         "--val-images", type=int, metavar="N", help="evaluate on so many, spread over the val split (default: all)")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), help="default: the device of the config")
     declare_json(parser)
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM acts as Ctrl-C does, which leaves no temporary files behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _find_states(run, arguments: argparse.Namespace) -> list[Path]:

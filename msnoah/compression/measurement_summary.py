@@ -54,7 +54,8 @@ def measurement_table(record: Record) -> str:
                           if coding["role"] == "control"})
     note = (f"{len(record['states'])} states; ratio: bytes of the arrays over bytes of the file, median without key "
             "frames; changes: restored less trained, lowest and highest; MB/s a CPU second")
-    return "\n".join([*lines, note, ", ".join(compressors), "", *_states_table(record, measures[0])])
+    lines += [note, *([", ".join(compressors)] if compressors else []), ""]
+    return "\n".join([*lines, *_states_table(record, measures[0])])
 
 
 def _line(name: str, summary: Record, measures: Sequence[str]) -> list[str]:

@@ -29,6 +29,7 @@ Evaluate = Callable[[State, Path], dict[str, float]]
 
 def measure_compression(
     paths: Sequence[Path], presets: Sequence[str], open_evaluator: Callable[[], Evaluate], *, key_frame_every: int = 5,
+    controls: Sequence[str] = tuple(CONTROLS),
 ) -> Record:
     """Codes states in the order of their steps, restores each from the files alone, and evaluates what comes back.
 
@@ -40,18 +41,19 @@ def measure_compression(
         presets: names of PRESETS.
         open_evaluator: called once, after all that is timed: the threads of a framework would count.
         key_frame_every: of the presets' chains.
+        controls: names of CONTROLS; they take most of the time.
 
     Returns:
         key_frame_every; states: step, file, plain_bytes (of all arrays) and scores of each; codings by name: what it is
         (settings or compressor), rows (see `_code`, with scores and changes: restored less trained) and its summary.
 
     Raises:
-        CheckpointError: fewer than two states, states of different runs, an unknown preset, a damaged file, or a file
+        CheckpointError: fewer than two states, states of different runs, an unknown name, a damaged file, or a file
             that restores to other bits than it was written from.
     """
     if key_frame_every < 1:
         raise CheckpointError(f"key_frame_every {key_frame_every}: expected 1 or more")
-    steps, described = _check_states(find_steps(paths)), _describe(presets)
+    steps, described = _check_states(find_steps(paths)), _describe(presets, controls)
     with TemporaryDirectory(prefix="msnoah-compression-") as folder:
         opened = {name: _opener(name, Path(folder) / name, key_frame_every) for name in described}
         with tqdm(total=len(steps) * len(opened), desc="coding", unit="state", leave=False) as bar:
@@ -63,10 +65,12 @@ def measure_compression(
     return {"key_frame_every": key_frame_every, "states": states, "codings": codings}
 
 
-def _describe(presets: Sequence[str]) -> dict[str, Record]:
+def _describe(presets: Sequence[str], controls: Sequence[str]) -> dict[str, Record]:
+    unknown = [name for name in controls if name not in CONTROLS]
+    if unknown:
+        raise CheckpointError(f"unknown control '{unknown[0]}'; known: {', '.join(CONTROLS)}")
     known = {name: {"role": "preset", "settings": asdict(find_settings(name))} for name in presets}
-    return known | {name: {"role": "control", "compressor": control.compressor().name}
-                    for name, control in CONTROLS.items()}
+    return known | {name: {"role": "control", "compressor": CONTROLS[name].compressor().name} for name in controls}
 
 
 def _opener(name: str, folder: Path, key_frame_every: int) -> Callable[[], Coding]:

@@ -170,6 +170,7 @@ def test_nothing_is_left_of_what_was_interrupted(fault, paths, tmp_path):
 @pytest.mark.parametrize("change, words", [
     ({"paths": slice(1)}, "^1 training state: expected two or more.*keep_last: all"),
     ({"presets": ["tiny"]}, "unknown preset 'tiny'"),
+    ({"controls": ["none", "x"]}, "unknown control 'none'; known: lossless, moments_dropped, float16"),
     ({"key_frame_every": 0}, "key_frame_every 0: expected 1 or more"),
 ])
 def test_what_cannot_be_measured_is_one_line(change, words, paths):

@@ -1,6 +1,8 @@
 """Many states of one run are evaluated by one model; and the command that does so for every preset."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -66,8 +68,26 @@ def test_the_command_measures_what_the_run_kept(trained, capsys):
     assert list(record["codings"])[:3] == list(PRESETS)
     scores = record["states"][-1]["scores"]
     assert scores.keys() == {"loss", "top1"} and record["codings"]["lossless"]["rows"][-1]["scores"] == scores
-    assert main(["ckpt", "measure", str(trained.path), "--last", "2", "--presets", "extreme", "--val-images", "9"]) == 0
-    assert "2 states" in capsys.readouterr().out and len(read_json(trained.compression_path)["states"]) == 2
+    assert main(["ckpt", "measure", str(trained.path), "--last", "2", "--presets", "extreme", "--val-images", "9",
+                 "--controls", "none"]) == 0
+    assert "2 states" in capsys.readouterr().out
+    record = read_json(trained.compression_path)
+    assert len(record["states"]) == 2 and list(record["codings"]) == ["extreme"]
+
+
+def test_termination_leaves_the_earlier_record_and_no_files(make_config, make_run, tmp_path, monkeypatch, capsys):
+    run, temporary = make_run(make_config()), tmp_path / "temporary"
+    temporary.mkdir()
+    run.compression_path.write_text("{}")
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    paths = [str(run.path / f"{step}.ckpt") for step in (1, 2)]
+    for step, path in enumerate(paths, 1):
+        save_state(path, {"w": np.arange(99, dtype=np.float32)}, {"state": {"step": step}})
+    monkeypatch.setattr(Chain, "append_key", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["ckpt", "measure", str(run.path), *paths]) == 130
+    assert capsys.readouterr().err.endswith("msnoah ckpt: interrupted\n") and list(temporary.iterdir()) == []
+    assert run.compression_path.read_text() == "{}" and signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize("arguments, words", [

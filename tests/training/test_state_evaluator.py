@@ -24,7 +24,8 @@ def trained(make_config, make_run):
     config = make_config(epochs=1, ema_decay=0.5)
     run = make_run(config)
     train(config, run)
-    run.checkpoints_path.mkdir()
+    for path in run.checkpoints_path.glob("*.ckpt"):
+        path.unlink()
     arrays, metadata = read_state(run.last_checkpoint)
     generator = np.random.default_rng(0)
     for back in range(3):

@@ -18,6 +18,7 @@ class RunFolder:
     config.yaml (resolved)  history.jsonl  best.ckpt  last.ckpt        written by training
     checkpoints/*.ckpt  chain/*.excp                                   states kept by training, in full or compressed
     non_finite/*.npz  workers/*.log                                    written by training: batches that broke it; of --workers
+    compression.json                                                   written by ckpt measure
     evaluation.json  evaluation_onnx.json                              written by eval
     degrees.json                                                       written by degrees
     model.mindir  model.onnx  export.json                              written by export
@@ -38,6 +39,7 @@ class RunFolder:
         self.last_checkpoint = self.path / "last.ckpt"
         self.checkpoints_path = self.path / "checkpoints"
         self.chain_path = self.path / "chain"
+        self.compression_path = self.path / "compression.json"
         self.non_finite_path = self.path / "non_finite"
         self.workers_path = self.path / "workers"
         self.evaluation_path = self.path / "evaluation.json"

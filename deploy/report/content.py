@@ -9,6 +9,7 @@ from msnoah.deploy.latency_table import COLUMNS, format_ms, format_size, table_c
 from msnoah.deploy.profile import Profile
 from msnoah.deploy.report.accuracy import accuracy_tile, gather_accuracy
 from msnoah.deploy.report.charts import Series, distribution_chart, line_chart
+from msnoah.deploy.report.compression import gather_compression
 from msnoah.deploy.report.degrees import gather_degrees
 from msnoah.deploy.report.formats import count, duration, number, unit
 from msnoah.deploy.report.operators import gather_operators
@@ -52,6 +53,7 @@ def gather(run: RunFolder, profiles: list[Profile]) -> Record:
         "curves": _curves(history), "training": _training_facts(history),
         "accuracy": accuracy, "segmentation": segmentation, "degrees": gather_degrees(run),
         "tuning": gather_tuning(run), "quantization": gather_quantization(run),
+        "compression": gather_compression(run),
         "sustained": gather_sustained(profiles),
         "export": export, "artifacts": _artifact_rows(run, export), "latency": _latency(profiles, export),
         "config": run.config_path.read_text(encoding="utf-8"),

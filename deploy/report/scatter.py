@@ -25,15 +25,18 @@ SHAPES = ("M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", "M-4-4h8v8h-8z", "M0-5L5 4H-5z", 
 WIDE = 6  # ratio of the largest to the smallest x from which the axis is logarithmic
 
 
-def scatter_chart(groups: Mapping[str, Sequence[Mark]], x_title: str, y_title: str) -> Markup:
-    """The marks of each group, y in percent, over x, which is logarithmic for a wide range; the legend names groups.
+def scatter_chart(
+    groups: Mapping[str, Sequence[Mark]], x_title: str, y_title: str, *, percent: bool = True,
+) -> Markup:
+    """The marks of each group over x, which is logarithmic for a wide range; the legend names groups.
 
-    Empty without marks.
+    y is in percent, or any number if `percent` is False. Empty without marks.
     """
     marks = [mark for group in groups.values() for mark in group]
     if not marks:
         return Markup("")
-    x_axis, y_axis = _x_axis([mark.x for mark in marks]), _percent_axis([mark.y for mark in marks])
+    ys = [mark.y for mark in marks]
+    x_axis, y_axis = _x_axis([mark.x for mark in marks]), _percent_axis(ys) if percent else padded_axis(ys, 0.08)
     numbered = enumerate(groups.values())
     body = "".join(_mark(mark, x_axis, y_axis, number) for number, group in numbered for mark in group)
     label = escape(f"{y_title} over {x_title}: {', '.join(groups)}")

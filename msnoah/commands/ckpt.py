@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from msnoah.commands.compression_cost import declare_measure, measure
 from msnoah.commands.records import declare_json, print_record
 
 SETTINGS = ("tau", "alpha", "cap", "beta", "bits")
@@ -11,7 +12,7 @@ SETTINGS = ("tau", "alpha", "cap", "beta", "bits")
 
 
 def ckpt(arguments: argparse.Namespace) -> None:
-    """Compresses training checkpoints into a chain, restores and inspects them; converts weights between formats."""
+    """Compresses training checkpoints into a chain, restores, inspects and measures them; converts weights."""
     arguments.action(arguments)
 
 
@@ -34,7 +35,7 @@ def restore(arguments: argparse.Namespace) -> None:
     """Writes a .ckpt that training resumes from, of the newest step or of --step; damage names the newest intact."""
     from msnoah.compression.restoring import restore_checkpoint
 
-    print(restore_checkpoint(arguments.chain, arguments.output, step=arguments.step))
+    print(restore_checkpoint(_chain_folder(arguments.chain), arguments.output, step=arguments.step))
 
 
 def inspect(arguments: argparse.Namespace) -> None:
@@ -43,7 +44,7 @@ def inspect(arguments: argparse.Namespace) -> None:
     from msnoah.compression.inspection import check_chain, inspect_chain
     from msnoah.compression.inspection_table import chain_table, tensor_table
 
-    rows = inspect_chain(Chain(arguments.chain))
+    rows = inspect_chain(Chain(_chain_folder(arguments.chain)))
     text = tensor_table(rows) if arguments.tensors else chain_table(rows)
     print_record({"files": rows}, arguments, text=text)
     check_chain(rows)
@@ -56,6 +57,14 @@ def convert(arguments: argparse.Namespace) -> None:
     arrays = convert_weights(arguments.source, arguments.output)
     size = sum(array.nbytes for array in arrays.values())
     print(f"{arguments.output}: {len(arrays)} arrays, {size:,} bytes, read back and equal")
+
+
+def _chain_folder(path: Path) -> Path:
+    """The folder itself, or the chain of a run's."""
+    from msnoah.run_folder import RunFolder
+
+    run = RunFolder(path)
+    return run.chain_path if run.config_path.is_file() else path
 
 
 def declare_ckpt(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +92,7 @@ def _declare_compress(parser: argparse.ArgumentParser) -> None:
 
 
 def _declare_restore(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("chain", type=Path, metavar="FOLDER")
+    parser.add_argument("chain", type=Path, metavar="FOLDER", help="a chain's, or a run's that holds chain/")
     parser.add_argument("--step", type=int, metavar="N", help="the optimiser step (default: the newest)")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.ckpt")
 
@@ -94,12 +103,13 @@ def _declare_convert(parser: argparse.ArgumentParser) -> None:
 
 
 def _declare_inspect(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("chain", type=Path, metavar="FOLDER")
+    parser.add_argument("chain", type=Path, metavar="FOLDER", help="a chain's, or a run's that holds chain/")
     parser.add_argument("--tensors", action="store_true", help="a line for each tensor of the newest file")
     declare_json(parser)
 
 
 ACTIONS: dict[Callable[[argparse.Namespace], None], Callable[[argparse.ArgumentParser], None]] = {
-    compress: _declare_compress, restore: _declare_restore, inspect: _declare_inspect, convert: _declare_convert,
+    compress: _declare_compress, restore: _declare_restore, inspect: _declare_inspect, measure: declare_measure,
+    convert: _declare_convert,
 }
 """Actions, each with what declares its arguments."""

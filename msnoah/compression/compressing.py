@@ -31,7 +31,7 @@ def compress_checkpoints(
     if key_frame_every < 1:
         raise CheckpointError(f"key_frame_every {key_frame_every}: expected 1 or more")
     make_folder(folder)
-    chain, ordered = Chain(folder), sorted(_steps(paths).items())
+    chain, ordered = Chain(folder), sorted(find_steps(paths).items())
     done = chain.steps()
     for step, path in tqdm([pair for pair in ordered if pair[0] not in done], desc="compress", unit="checkpoint"):
         arrays, metadata = read_state(path)
@@ -61,8 +61,12 @@ def make_folder(path: Path) -> None:
         raise RunFolderError(f"{path}: cannot be made: {error.strerror}") from error
 
 
-def _steps(paths: Sequence[Path]) -> dict[int, Path]:
-    """The file of each optimiser step; of passes that re-estimate BatchNorm, which take no steps, the last."""
+def find_steps(paths: Sequence[Path]) -> dict[int, Path]:
+    """The file of each optimiser step; of passes that re-estimate BatchNorm, which take no steps, the last.
+
+    Raises:
+        CheckpointError: a file that is damaged or no training state, or two of one step.
+    """
     states = [(_progress(path), path) for path in paths]
     found: dict[int, tuple[tuple[int, int], Path]] = {}
     for progress, path in sorted(states):

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from msnoah.config import DataConfig
 from msnoah.data.sources import ImageSource
+from msnoah.errors import DataError
 
 
 class SpreadSource:
@@ -23,3 +25,11 @@ class SpreadSource:
     def name(self, index: int) -> str:
         """What a message calls an image."""
         return self._source.name(int(self._indices[index]))
+
+
+def check_part(data: DataConfig, count: int | None) -> None:
+    """DataError if no `count` can be taken of the data: it is not 1 or more, or the source has no single labels."""
+    if count is not None and count < 1:
+        raise DataError(f"{count} images of a split: expected 1 or more")
+    if count is not None and (data.clip or data.segmentation):
+        raise DataError(f"a part of a split is for images with one label, but the run's source is {data.source}")

@@ -1,94 +1,111 @@
 """kill -9 at random moments, then --resume: the same bits as the run that nobody touched."""
 
-import re
-import signal
-import subprocess
-import sys
+import itertools
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from run_killer import TrainingProcesses, half_written, kill, steps_done, wait_for_checkpoints, wait_for_writing
 from test_trainer import history, same_bits
 
 from msnoah.run_folder import RunFolder
 
 CONFIG = """
-model:
-  name: slab_deit_t
-  args: {embed_dim: 16, depth: 2, num_heads: 2, patch_size: 2, drop_path_rate: 0.3}
+model: %s
 data:
   {source: digits, image_size: 8, channels: 1, mean: [0.3], std: [0.38], augment: {crop: padded, padding: 1}}
 train:
-  epochs: 3
-  batch_size: 144
-  accumulate: 2
+  epochs: %d
+  batch_size: %d
   mixup: {}
   ema_decay: 0.9
   optimizer: {lr: 2.0e-3}
-  progressive_norm: {steps: 10}
+  progressive_norm: {steps: 100}
   bn_reestimation_epochs: 1
-  checkpoint_every_steps: 2
+  checkpoint_every_steps: 1
 """
-STEPS = 15
-ROOT = Path(__file__).parents[2]
+MODELS = {   # of one process, and of several, whose command knows no model of a test
+    1: "{name: small_net_for_training_tests, args: {width: 512, drop_path_rate: 0.3}}",
+    2: "{name: slab_deit_t, args: {embed_dim: 64, depth: 1, num_heads: 2, patch_size: 4, drop_path_rate: 0.3}}"}
+WRITING, COMPUTING, STARTING = "writing", "computing", "starting"
 
 
-def start(folder: Path, run: Path) -> subprocess.Popen:
-    """A training process, its progress on the pipe; it resumes what it finds."""
-    config = folder / "config.yaml"
-    config.write_text(CONFIG)
-    resume = ["--resume"] if run.exists() else []
-    command = [sys.executable, "-m", "msnoah", "train", str(config), "--run", str(run), *resume]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+def write_config(folder: Path, epochs: int, steps_per_epoch: int, workers: int) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(CONFIG % (MODELS[workers], epochs, 1442 // steps_per_epoch))   # of 1442 digits
+    return path
 
 
-def finish(process: subprocess.Popen) -> None:
-    _, progress = process.communicate(timeout=600)
-    assert process.returncode == 0, progress.decode()[-2000:]
+def plan(kills: int, last: int, random: np.random.Generator) -> list[tuple[int, str]]:
+    """Steps in rising order, up to `last`, and kinds of moments: two in five while a checkpoint is written."""
+    kinds = [WRITING] * -(-2 * kills // 5) + [STARTING] * round(kills / 8)
+    kinds += [COMPUTING] * (kills - len(kinds))
+    moments = np.sort(random.choice(np.arange(1, last + 1), kills, replace=False))
+    return list(zip(moments.tolist(), random.permutation(kinds).tolist()))
 
 
-def kill_at(process: subprocess.Popen, step: int, delay_s: float) -> bool:
-    """Kills the process a moment after its progress bar shows `step` of all; False if it ended before."""
-    shown = b""
-    while chunk := process.stderr.read1(4096):
-        shown += chunk
-        if done_steps(shown.decode(errors="replace")) >= step:
-            time.sleep(delay_s)
-            break
-    process.kill()
-    process.communicate()
-    return process.returncode == -signal.SIGKILL
+def kill_at(running: TrainingProcesses, step: int, kind: str, whom: str, start_s: float,
+            random: np.random.Generator) -> bool:
+    """Kills at a moment of a kind, at about a step; False if the run had ended before."""
+    if kind == STARTING:
+        time.sleep(random.uniform(0, start_s))   # importing, reading last.ckpt, compiling
+        victims = running.victims(whom, random)
+    else:
+        steps = max(2, step - steps_done(running.run.path))
+        wait_for_checkpoints(running, 1)
+        victims = running.victims(whom, random)
+        wait_for_checkpoints(running, steps - 1)
+        if kind == WRITING:
+            wait_for_writing(running)
+        time.sleep(random.uniform(0, 0.002 if kind == WRITING else 0.03))   # into writing, or a step or so
+    alive = running.is_running()
+    for pid in victims:
+        kill(pid)
+    return alive
 
 
-def done_steps(progress: str) -> int:
-    """Steps done, from bars such as 'epoch 2/3:  40%|...| 2/5 ['; a BatchNorm pass comes after all."""
-    if "BatchNorm pass" in progress:
-        return STEPS
-    bars = re.findall(r"epoch (\d+)/3: [^|]*\|[^|]*\| (\d+)/5 \[", progress)
-    return max(((int(epoch) - 1) * 5 + int(step) for epoch, step in bars), default=-1)
+def kill_and_resume(config: Path, run: Path, moments: list[tuple[int, str]], victims: list[str],
+                    random: np.random.Generator, workers: int = 1) -> Counter:
+    """Kills a run at each moment and resumes it, to its end. What was counted, by name."""
+    counted, record = Counter(), []
+    for (step, kind), whom in zip(moments, itertools.cycle(victims)):
+        running = TrainingProcesses(config, run, workers)
+        killed = kill_at(running, step, kind, whom, 5.0 * workers, random)
+        left = running.wait_for_end(120)
+        assert not left, f"outlived the kill of {whom}: {left}"
+        counted += Counter({"kills": killed, f"of {whom}": killed, "while writing": killed and bool(half_written(run))})
+        record.append((step, kind, whom, killed, steps_done(run)))
+    last = TrainingProcesses(config, run, workers)
+    last.finish()
+    assert not last.wait_for_end(60)
+    print(f"\nstep aimed at, moment, victim, whether killed, step saved: {record}")
+    return counted
 
 
-@pytest.fixture(scope="module")
-def untouched(tmp_path_factory) -> RunFolder:
-    folder = tmp_path_factory.mktemp("untouched")
-    finish(start(folder, folder / "run"))
-    return RunFolder.open(folder / "run")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kills", [2, 10])
-def test_killed_and_resumed_is_the_same(untouched, tmp_path, kills):
-    random = np.random.default_rng()
-    moments = sorted(random.integers(0, STEPS + 1, kills))   # STEPS: in the BatchNorm pass
-    delays = random.uniform(0, 0.3, kills)                   # about a step: into computing, evaluating or writing
-    run = tmp_path / "run"
-    killed = [kill_at(start(tmp_path, run), moment, delay) for moment, delay in zip(moments, delays)]
-    finish(start(tmp_path, run))
-    resumed = RunFolder.open(run)
-    where = f"killed {list(zip(moments, delays.round(3), killed))}"
-    assert any(killed), where
+def check_same(resumed: RunFolder, untouched: RunFolder, where: str) -> None:
     assert same_bits(resumed.last_checkpoint, untouched.last_checkpoint), where
     assert same_bits(resumed.best_checkpoint, untouched.best_checkpoint), where
     assert history(resumed) == history(untouched), where
-    assert not list(run.glob("*.tmp")) and untouched.history()[-1]["phase"] == "bn_reestimation"
+    assert not half_written(resumed.path) and untouched.history()[-1]["phase"] == "bn_reestimation"
+
+
+@pytest.mark.parametrize("kills, epochs, steps_per_epoch, workers, victims", [
+    pytest.param(1, 2, 8, 1, ["launcher"], id="1"),
+    pytest.param(50, 12, 24, 1, ["launcher"], id="50", marks=pytest.mark.slow),
+    pytest.param(9, 4, 24, 2, ["worker", "launcher", "all"], id="9-of-2-workers", marks=pytest.mark.slow)])
+def test_killed_and_resumed_is_the_same(kills, epochs, steps_per_epoch, workers, victims, tmp_path):
+    seed = np.random.SeedSequence().entropy
+    random = np.random.default_rng(seed)
+    config, started = write_config(tmp_path, epochs, steps_per_epoch, workers), time.monotonic()
+    untouched = TrainingProcesses(config, tmp_path / "untouched", workers)
+    untouched.finish()
+    moments = plan(kills, (epochs - 1) * steps_per_epoch, random)   # a busy machine may overshoot, into the last epoch
+    counted = kill_and_resume(config, tmp_path / "run", moments, victims, random, workers)
+    check_same(RunFolder.open(tmp_path / "run"), untouched.run, f"seed {seed}, {moments}, {dict(counted)}")
+    figures = ", ".join(f"{count} {name}" for name, count in counted.items())
+    seconds = time.monotonic() - started
+    print(f"\n{workers} worker(s): {figures}; {kills} resumes, bit-identical; {seconds:.0f} s; seed {seed}")
+    # Writers whose launcher was killed may finish their file first.
+    assert counted["kills"] > 0.9 * kills and counted["while writing"] > (kills / 4 if victims == ["launcher"] else 0)

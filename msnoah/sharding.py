@@ -18,8 +18,8 @@ class Shard:
         """Samples of a batch for each worker; ConfigError if they do not come out even."""
         size, rest = divmod(batch_size, self.workers)
         if rest or not size:
-            raise ConfigError(f"train.batch_size is {batch_size}, which {self.workers} workers cannot share evenly; take "
-                              f"a multiple of {self.workers} (it is the batch of all workers together)")
+            raise ConfigError(f"train.batch_size is {batch_size}, which {self.workers} workers cannot share evenly; "
+                              f"take a multiple of {self.workers} (it is the batch of all workers together)")
         return size
 
     def rows(self, batch_size: int) -> np.ndarray:

@@ -17,7 +17,8 @@ def train(arguments: argparse.Namespace) -> None:
     from msnoah.config_file import load_config
 
     source = Path(arguments.config)
-    config_path, run_path = (source / "config.yaml", source) if source.is_dir() else (source, Path("runs") / source.stem)
+    is_run = source.is_dir()
+    config_path, run_path = (source / "config.yaml", source) if is_run else (source, Path("runs") / source.stem)
     config = load_config(config_path, arguments.set)
     run_path = arguments.run or run_path
     record = (_launch if arguments.workers > 1 else _train)(arguments, config, run_path)
@@ -66,7 +67,8 @@ def declare_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", help="a YAML file; or a run folder, with --resume")
     parser.add_argument("--run", type=Path, help="the run folder (default: runs/<name of the YAML>)")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint, bit for bit")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, as in train.epochs=10")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="override a key, as in train.epochs=10")
     parser.add_argument("--workers", type=int, default=1, metavar="N",
                         help="processes of this machine that share each batch, one a device (default: 1)")
     declare_json(parser)

@@ -123,8 +123,8 @@ def _command(program: Sequence[str], workers: int, logs: Path) -> list[str]:
     # A worker number that there is not: msrun shows no log by itself.
     options = {"worker_num": workers, "local_worker_num": workers, "master_port": _free_port(), "log_dir": logs,
                "join": True, "tail_worker_log": workers}
-    return [sys.executable, "-m", "mindspore.parallel.cluster.run", *(f"--{key}={value}" for key, value in options.items()),
-            "python", *program]
+    options = [f"--{key}={value}" for key, value in options.items()]
+    return [sys.executable, "-m", "mindspore.parallel.cluster.run", *options, "python", *program]
 
 
 def _environment(workers: int, device: str) -> dict[str, str]:

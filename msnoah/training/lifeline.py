@@ -30,8 +30,8 @@ class Lifeline:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
-            raise TrainingError(f"{self.path.parent}: workers of another command are training this run; wait for them, or "
-                                "stop that command") from None
+            raise TrainingError(f"{self.path.parent}: workers of another command are training this run; wait for them, "
+                                "or stop that command") from None
         return self
 
     def __exit__(self, *exception) -> None:
@@ -48,4 +48,4 @@ def hold_lifeline() -> None:
 def _end_with(path: str) -> None:
     with open(path) as file:
         fcntl.flock(file, fcntl.LOCK_SH)   # granted when the launcher is gone
-    os.kill(os.getpid(), signal.SIGKILL)   # a worker may be waiting for others inside MindSpore, where no exception goes
+    os.kill(os.getpid(), signal.SIGKILL)   # it may be waiting for others inside MindSpore, where no exception goes

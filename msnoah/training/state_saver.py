@@ -84,6 +84,6 @@ class StateSaver:
         if written and self._chain and due:
             self._chain.add(state.step)
         if restored and not written and self._group.size > 1:
-            raise RunFolderError(f"{self._run.last_checkpoint}: the other workers cannot go on from the compressed state, "
-                                 "which is not there for them to read; make room, then go on with --resume")
+            raise RunFolderError(f"{self._run.last_checkpoint}: not written, so the other workers cannot go on from the "
+                                 "compressed state; make room, then go on with --resume")
         return restored is not None

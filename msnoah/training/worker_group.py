@@ -52,8 +52,8 @@ class WorkerGroup:
         """TrainingError if the workers' numbers, of 32 bits, differ; float32 holds 16 of them exactly."""
         halves = fingerprint & 0xFFFF, fingerprint >> 16 & 0xFFFF
         if self.any(self.means(halves) != halves):
-            raise TrainingError(f"the {self.size} workers do not hold the same {what}; all nodes must read the same files "
-                                "(configs, data, run folder) with the same version of msnoah")
+            raise TrainingError(f"the {self.size} workers do not hold the same {what}; all machines must read the same "
+                                "files (config, data, run folder) with the same version of msnoah")
 
 
 ALONE = WorkerGroup()

@@ -17,7 +17,7 @@ class LogFollower:
         self._path, self._place, self._rest = path, 0, b""
 
     def copy(self) -> None:
-        """Shows what came since the last call. A progress bar ends in a carriage return, so that is an end of line, too."""
+        """Shows what came since the last call. A progress bar ends in a carriage return: an end of line, too."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._place)
@@ -45,7 +45,8 @@ def explain_failure(folder: Path, ranks: dict[int, int]) -> str:
     if len(causes) == 1 and all(said.values()):
         return next(iter(causes))
     if causes:
-        return "; ".join(f"worker {rank}: {message}" for message, rank in sorted(causes.items(), key=lambda pair: pair[1]))
+        ordered = sorted(causes.items(), key=lambda pair: pair[1])
+        return "; ".join(f"worker {rank}: {message}" for message, rank in ordered)
     ended = _ENDED.search(_read(folder / "msrun.log"))
     if not ended:
         return f"the workers ended early; their logs lie in {folder}"

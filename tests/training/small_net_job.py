@@ -2,7 +2,7 @@
 
 import sys
 
-import small_net   # noqa: F401   registers the model
+import small_net  # noqa: F401   registers the model
 
 from msnoah.cli import main
 

@@ -16,6 +16,8 @@ class Shard:
 
     def size(self, batch_size: int) -> int:
         """Samples of a batch for each worker; ConfigError if they do not come out even."""
+        if self.workers < 1:
+            raise ConfigError(f"{self.workers} workers: expected 1 or more")
         size, rest = divmod(batch_size, self.workers)
         if rest or not size:
             raise ConfigError(f"train.batch_size is {batch_size}, which {self.workers} workers cannot share evenly; "

@@ -40,6 +40,8 @@ WRONG_USE = [
     (("train", "{config}", "--run", "{dir}/a", "--set", "model.args.dept=3"), "takes no argument 'dept'; did you mean 'depth'?"),
     (("train", "{config}", "--run", "{dir}/a", "--set", "data.source=image_folder", "--set", "data.path={dir}/none"), "none"),
     (("train", "{config}", "--run", "{dir}/a", "--set", "model.args.patch_size=2", "--set", "model.checkpoint={config}"), "x.yaml"),
+    (("train", "{config}", "--run", "{dir}/a", "--workers", "0"), "0 workers: expected 1 or more"),
+    (("train", "{config}", "--run", "{dir}/a", "--workers", "7"), "which 7 workers cannot share evenly; take a multiple of 7"),
     (("eval", "{dir}/none"), "no such run folder"),
     (("export", "{dir}"), "holds no config.yaml"),
     (("profile", "{dir}/none.onnx"), "none.onnx"),

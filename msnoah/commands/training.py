@@ -21,15 +21,18 @@ def train(arguments: argparse.Namespace) -> None:
     config_path, run_path = (source / "config.yaml", source) if is_run else (source, Path("runs") / source.stem)
     config = load_config(config_path, arguments.set)
     run_path = arguments.run or run_path
-    record = (_launch if arguments.workers > 1 else _train)(arguments, config, run_path)
+    record = (_train if arguments.workers == 1 else _launch)(arguments, config, run_path)
     if record is not None:
         print_record(record, arguments)
 
 
 def _launch(arguments: argparse.Namespace, config: "RunConfig", path: Path) -> dict[str, Any]:
+    from msnoah.errors import TrainingError
     from msnoah.sharding import Shard
     from msnoah.training.launcher import launch
 
+    if "MS_ROLE" in os.environ:
+        raise TrainingError("--workers starts msrun, but msrun has started this process; leave it out")
     Shard(0, arguments.workers).size(config.train.batch_size)   # wrong use should not cost the start of workers
     run = _open(path, config, arguments.resume)
     program = ["-m", "msnoah", "train", arguments.config, "--run", str(path),

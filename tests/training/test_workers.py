@@ -109,8 +109,13 @@ def assert_gone(processes: list[psutil.Process]) -> None:
     assert not alive, alive
 
 
-def test_a_signal_stops_all_after_their_step_and_they_go_on_in_the_same_bits(make_job):
-    (untouched, program), (run, shared) = make_job("untouched"), make_job("stopped")
+@pytest.mark.parametrize("yaml", [
+    ROWS["SyncBatchNorm"],
+    # a worker that kept its own weights would go on otherwise than one that read the first one's from the disk
+    pytest.param(ROWS["SyncBatchNorm"] + "checkpoint: {compression: excp, preset: extreme, continue_every: 1}\n",
+                 marks=pytest.mark.slow)], ids=["plain", "from compressed states"])
+def test_a_signal_stops_all_after_their_step_and_they_go_on_in_the_same_bits(yaml, make_job):
+    (untouched, program), (run, shared) = make_job("untouched", yaml), make_job("stopped", yaml)
     launch(program, 2, untouched, "CPU")
     job = Job(run, shared)
     job.wait_for_state(6)

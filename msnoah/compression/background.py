@@ -69,8 +69,9 @@ class BackgroundCompressor:
         """Waits for the rest and ends the process; says so if states stay that cannot be compressed."""
         if not self.wait():
             folder = pending_folder(self.folder)
-            self._say(f"{len(pending_paths(self.folder))} states stay in {folder}; when what is wrong is mended, --resume"
-                      f" compresses them, or `msnoah ckpt compress {folder}/*.ckpt --chain {self.folder}`")
+            count = len(pending_paths(self.folder))
+            self._say(f"{count} states stay in {folder}; when what is wrong is mended, --resume compresses them, or "
+                      f"`msnoah ckpt compress {folder}/*.ckpt --chain {self.folder}`")
         self.stop()
 
     def stop(self) -> None:

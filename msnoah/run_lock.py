@@ -57,7 +57,7 @@ class RunLock:
         number = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
         os.close(self._descriptor)
         holder = f"process {number}" if number.isdigit() else "another process"
-        return RunFolderError(f"{self._folder}: {holder} is training this run; wait for it or stop it")
+        return RunFolderError(f"{self._folder}: {holder} is writing to it; wait for it or stop it")
 
 
 def _lock(descriptor: int) -> None:

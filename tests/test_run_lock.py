@@ -46,7 +46,7 @@ def holder(folder: Path, *how: str):
 def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path):
     with holder(tmp_path) as process:
         for _ in range(2):
-            with pytest.raises(RunFolderError, match=f"^{tmp_path}: process {process.pid} is training this run; wait"):
+            with pytest.raises(RunFolderError, match=f"^{tmp_path}: process {process.pid} is writing to it; wait"):
                 RunLock(tmp_path).__enter__()
         process.kill()
         process.wait()
@@ -77,7 +77,7 @@ def test_a_started_program_does_not_keep_the_lock(tmp_path):
 
 def test_a_lock_is_free_after_an_error_and_holds_within_a_process(tmp_path):
     with pytest.raises(ZeroDivisionError), RunLock(tmp_path):
-        with pytest.raises(RunFolderError, match=f"process {os.getpid()} is training this run"):
+        with pytest.raises(RunFolderError, match=f"process {os.getpid()} is writing to it"):
             RunLock(tmp_path).__enter__()
         _ = 1 / 0
     with RunLock(tmp_path):
@@ -88,7 +88,7 @@ def test_a_config_is_not_replaced_while_a_run_trains(tmp_path):
     (tmp_path / "x.yaml").write_text(GOOD)
     config = load_config(tmp_path / "x.yaml")
     run = RunFolder.create(tmp_path / "run", config)
-    with RunLock(run.path), pytest.raises(RunFolderError, match="is training this run"):
+    with RunLock(run.path), pytest.raises(RunFolderError, match="is writing to it"):
         RunFolder.create(run.path, config.model_copy(update={"seed": 5}))
     assert run.config() == config
 

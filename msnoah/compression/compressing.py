@@ -9,6 +9,7 @@ from tqdm import tqdm
 from msnoah.compression.chain import Arrays, Chain, State
 from msnoah.compression.settings import ExcpSettings
 from msnoah.errors import CheckpointError, RunFolderError
+from msnoah.run_lock import RunLock
 from msnoah.state_file import read_metadata, read_state
 
 
@@ -26,16 +27,18 @@ def compress_checkpoints(
 
     Raises:
         CheckpointError: a file that is damaged or no training state, two of one step, or a step before the chain's end.
-        RunFolderError: the folder or a file cannot be written.
+        RunFolderError: the folder or a file cannot be written, or training writes to this chain.
     """
     if key_frame_every < 1:
         raise CheckpointError(f"key_frame_every {key_frame_every}: expected 1 or more")
     make_folder(folder)
-    chain, ordered = Chain(folder), sorted(find_steps(paths).items())
-    done = chain.steps()
-    for step, path in tqdm([pair for pair in ordered if pair[0] not in done], desc="compress", unit="checkpoint"):
-        arrays, metadata = read_state(path)
-        append_state(chain, step, arrays, metadata, settings, key_frame_every)
+    ordered = sorted(find_steps(paths).items())
+    with RunLock(folder):
+        chain = Chain(folder)
+        done = chain.steps()
+        for step, path in tqdm([pair for pair in ordered if pair[0] not in done], desc="compress", unit="checkpoint"):
+            arrays, metadata = read_state(path)
+            append_state(chain, step, arrays, metadata, settings, key_frame_every)
     return chain
 
 

@@ -10,8 +10,10 @@ import pytest
 from msnoah.cli import main
 from msnoah.compression.block_file import read_blocks, write_blocks
 from msnoah.compression.chain import Chain
+from msnoah.compression.compressing import compress_checkpoints
 from msnoah.compression.settings import PRESETS
 from msnoah.errors import CheckpointError, RunFolderError
+from msnoah.run_lock import RunLock
 from msnoah.state_file import read_state, save_state
 from tests.compression.training_states import make_states, same
 
@@ -127,6 +129,13 @@ def checkpoints(tmp_path):
     for step, (path, state) in enumerate(zip(paths, make_states(5), strict=True)):
         save_state(path, state, {"state": {"step": step}, "loss_scale": {}, "config": {}})
     return list(map(str, sorted(paths)))
+
+
+def test_a_chain_has_one_writer(checkpoints, tmp_path):
+    folder = tmp_path / "chain"
+    folder.mkdir()
+    with RunLock(folder), pytest.raises(RunFolderError, match="is writing to it"):
+        compress_checkpoints(checkpoints, folder, BALANCED)
 
 
 def test_the_command_compresses_inspects_and_restores(checkpoints, tmp_path, capsys):

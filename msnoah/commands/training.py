@@ -42,6 +42,9 @@ def _launch(arguments: argparse.Namespace, config: "RunConfig", path: Path) -> d
 
 def _train(arguments: argparse.Namespace, config: "RunConfig", path: Path) -> dict[str, Any] | None:
     """The record of training; None where it is not this process that shows it."""
+    from msnoah.training.lifeline import hold_lifeline
+
+    hold_lifeline()   # first of all: MindSpore's import and the wait for other workers take seconds
     from msnoah.run_folder import RunFolder, write_json
     from msnoah.training.device import select_device
     from msnoah.training.launcher import RECORD_VARIABLE

@@ -1,12 +1,15 @@
 """Workers that end when their launcher does, however it ended.
 
 The launcher holds a lock on a file for as long as it lives. Each worker waits for that lock in a thread; the kernel
-gives it to them when the launcher is gone, at a kill -9 too, and they end themselves.
+gives it to them when the launcher is gone, at a kill -9 too, and they end msrun and themselves. msrun's scheduler waits
+for workers inside MindSpore, where no Python thread runs: the kernel ends it with msrun.
 """
 
+import ctypes
 import fcntl
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from msnoah.errors import TrainingError
 
 VARIABLE = "MSNOAH_LIFELINE"
 """In the environment of workers: the path of the lock."""
+_PR_SET_PDEATHSIG = 1   # linux/prctl.h: the signal that comes when the parent ends
 
 
 class Lifeline:
@@ -42,10 +46,18 @@ def hold_lifeline() -> None:
     """In a worker: from here on it does not outlive its launcher. Nothing happens where msrun was started by hand."""
     path = os.environ.get(VARIABLE)
     if path:
-        threading.Thread(target=_end_with, args=(path,), daemon=True, name="msnoah-lifeline").start()
+        _end_with_parent()
+        threading.Thread(target=_end_with, args=(path, os.getppid()), daemon=True, name="msnoah-lifeline").start()
 
 
-def _end_with(path: str) -> None:
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def _end_with(path: str, msrun: int) -> None:
     with open(path) as file:
         fcntl.flock(file, fcntl.LOCK_SH)   # granted when the launcher is gone
+    if os.getppid() == msrun:
+        os.kill(msrun, signal.SIGKILL)   # else it would wait for its scheduler
     os.kill(os.getpid(), signal.SIGKILL)   # it may be waiting for others inside MindSpore, where no exception goes

@@ -73,7 +73,7 @@ def kill_and_resume(config: Path, run: Path, moments: list[tuple[int, str]], vic
     for (step, kind), whom in zip(moments, itertools.cycle(victims)):
         running = TrainingProcesses(config, run, workers)
         killed = kill_at(running, step, kind, whom, 5.0 * workers, random)
-        left = running.wait_for_end(120)
+        left = running.wait_for_end(30)
         assert not left, f"outlived the kill of {whom}: {left}"
         counted += Counter({"kills": killed, f"of {whom}": killed, "while writing": killed and bool(half_written(run))})
         record.append((step, kind, whom, killed, steps_done(run)))

@@ -13,7 +13,7 @@ from msnoah.state_file import read_state, save_state
 
 # Keys whose change leaves the numbers of a run as they are, or (device, mode) within rounding of them.
 FREE_KEYS = ("device", "export.", "profile.", "quantize.", "checkpoint.keep_last", "data.path", "data.workers",
-             "data.classes", "train.eval_batch_size", "train.mode")
+             "data.classes", "train.eval_batch_size", "train.mode", "train.non_finite")
 # Training that goes on from what a compressed state restores to depends on what is compressed, how and when.
 COMPRESSION_KEYS = ("checkpoint.", "train.checkpoint_every_steps")
 

@@ -39,16 +39,16 @@ ROWS = {
 
 @pytest.fixture
 def make_job(tmp_path, monkeypatch):
-    """make_job(name, yaml): a new run and the program that trains it."""
+    """make_job(name, yaml, *arguments): a new run and the program that trains it."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parents[1])]))
     monkeypatch.setenv("GLOG_v", "3")
 
-    def make(name: str, yaml: str = ROWS["SyncBatchNorm"]) -> tuple[RunFolder, list[str]]:
+    def make(name: str, yaml: str = ROWS["SyncBatchNorm"], *arguments: str) -> tuple[RunFolder, list[str]]:
         config = tmp_path / f"{name}.yaml"
         config.write_text(CONFIG + yaml)
         run = RunFolder(tmp_path / name)
         run.path.mkdir()
-        return run, [str(HERE / "small_net_job.py"), str(config), "--run", str(run.path)]
+        return run, [str(HERE / "small_net_job.py"), str(config), "--run", str(run.path), *arguments]
 
     return make
 
@@ -115,7 +115,8 @@ def assert_gone(processes: list[psutil.Process]) -> None:
     pytest.param(ROWS["SyncBatchNorm"] + "checkpoint: {compression: excp, preset: extreme, continue_every: 1}\n",
                  marks=pytest.mark.slow)], ids=["plain", "from compressed states"])
 def test_a_signal_stops_all_after_their_step_and_they_go_on_in_the_same_bits(yaml, make_job):
-    (untouched, program), (run, shared) = make_job("untouched", yaml), make_job("stopped", yaml)
+    short = [yaml, "--set", "train.epochs=3"]
+    (untouched, program), (run, shared) = make_job("untouched", *short), make_job("stopped", *short)
     launch(program, 2, untouched, "CPU")
     job = Job(run, shared)
     job.wait_for_state(6)

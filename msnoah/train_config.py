@@ -31,6 +31,12 @@ class OptimizerConfig(Section):
     momentum: Fraction = 0.9
     nesterov: bool = False
 
+    @model_validator(mode="after")
+    def _rule_of_a_batch(self):
+        if self.lr_rule != "linear" and not self.lr_batch:
+            raise ValueError("lr_rule says how lr grows with the batch, so it needs lr_batch, the batch that lr is for")
+        return self
+
 
 class ScheduleConfig(Section):
     """Learning rate per optimiser step: linear warm-up, then cosine, poly or steps; `cooldown_epochs` stay at min_lr."""

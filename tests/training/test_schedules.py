@@ -9,9 +9,10 @@ from msnoah.training.schedules import check_schedule, learning_rate, progressive
 BASE, LOW = 1.0, 0.1
 
 
-def settings(epochs=10, batch_size=128, accumulate=1, lr_batch=None, **schedule) -> TrainConfig:
+def settings(epochs=10, batch_size=128, accumulate=1, lr_batch=None, lr_rule="linear", **schedule) -> TrainConfig:
     batches = {"batch_size": batch_size, "accumulate": accumulate}
-    return TrainConfig(epochs=epochs, optimizer={"lr": BASE, "lr_batch": lr_batch}, schedule=schedule, **batches)
+    optimizer = {"lr": BASE, "lr_batch": lr_batch, "lr_rule": lr_rule}
+    return TrainConfig(epochs=epochs, optimizer=optimizer, schedule=schedule, **batches)
 
 
 def cosine(t: float) -> float:
@@ -42,11 +43,18 @@ def test_learning_rate(schedule, step, expected):
     assert learning_rate(step, train, steps_per_epoch=5) == pytest.approx(expected, rel=1e-12)
 
 
-def test_lr_batch_scales_all_three_rates():
+@pytest.mark.parametrize("rule, accumulate, factor", [("linear", 4, 2), ("sqrt", 4, 2**0.5), ("sqrt", 32, 4)])
+def test_lr_batch_scales_all_three_rates(rule, accumulate, factor):
     schedule = {"name": "cosine", "warmup_epochs": 2, "warmup_lr": 0.2, "min_lr": LOW, "cooldown_epochs": 1}
-    plain, scaled = settings(**schedule), settings(batch_size=256, accumulate=4, lr_batch=512, **schedule)
+    plain = settings(**schedule)
+    scaled = settings(batch_size=256, accumulate=accumulate, lr_batch=512, lr_rule=rule, **schedule)
     for step in (0, 3, 12, 30, 48):
-        assert learning_rate(step, scaled, 5) == pytest.approx(2 * learning_rate(step, plain, 5), rel=1e-12)
+        assert learning_rate(step, scaled, 5) == pytest.approx(factor * learning_rate(step, plain, 5), rel=1e-12)
+
+
+def test_a_rule_goes_with_the_batch_that_the_rate_is_for():
+    with pytest.raises(ValueError, match="lr_rule says how lr grows with the batch, so it needs lr_batch"):
+        settings(lr_rule="sqrt")
 
 
 def test_authors_rates_at_batch_1024():

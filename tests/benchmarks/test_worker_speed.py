@@ -17,7 +17,7 @@ from msnoah.state_file import read_state
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
-model: {name: slab_deit_t, args: {embed_dim: 192, depth: 4, num_heads: 3, patch_size: 1, drop_path_rate: 0.1}}
+model: {name: slab_deit_t, args: {embed_dim: 192, depth: 2, num_heads: 3, patch_size: 2, drop_path_rate: 0.1}}
 data: {source: digits, image_size: 8, channels: 1, mean: [0.3], std: [0.38], augment: {crop: padded, padding: 1}}
 train:
   epochs: 5

@@ -53,8 +53,8 @@ def launch(program: Sequence[str], workers: int, run: RunFolder, device: str) ->
     record = logs / "record.json"
     with Lifeline(run.path / ".launcher.lock") as lifeline, Interruption() as interruption:
         _empty(logs)
-        environment = _environment(workers, device) | lifeline.environment | {RECORD_VARIABLE: str(record.absolute())}
-        group = WorkerProcesses(_command(program, workers, logs), environment, logs)
+        environment = _environment() | lifeline.environment | {RECORD_VARIABLE: str(record.absolute())}
+        group = WorkerProcesses(_command(program, workers, logs, device), environment, logs)
         try:
             group.follow(interruption)
         finally:
@@ -119,19 +119,23 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def _command(program: Sequence[str], workers: int, logs: Path) -> list[str]:
+def _command(program: Sequence[str], workers: int, logs: Path, device: str) -> list[str]:
     # A worker number that there is not: msrun shows no log by itself.
     options = {"worker_num": workers, "local_worker_num": workers, "master_port": _free_port(), "log_dir": logs,
-               "join": True, "tail_worker_log": workers}
+               "join": True, "tail_worker_log": workers, "bind_core": _has_cores(workers, device)}
     options = [f"--{key}={value}" for key, value in options.items()]
     return [sys.executable, "-m", "mindspore.parallel.cluster.run", *options, "python", *program]
 
 
-def _environment(workers: int, device: str) -> dict[str, str]:
-    """msrun starts the `python` of the PATH: this one. On CPUs the workers share the cores."""
+def _has_cores(workers: int, device: str) -> bool:
+    """Whether each worker gets cores of its own: where they compute on cores, all would take all of them."""
+    return device == "CPU" and (os.cpu_count() or 1) >= workers and shutil.which("taskset") is not None
+
+
+def _environment() -> dict[str, str]:
+    """msrun starts the `python` of the PATH: this one."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))} if device == "CPU" else {}
-    return threads | os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
+    return os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _free_port() -> int:

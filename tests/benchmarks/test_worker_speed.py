@@ -33,14 +33,13 @@ NORMS = {"no BatchNorm": "  progressive_norm: {steps: 1, warm_steps: 1000}\n",
 LARGEST_DIFFERENCE = {"sgd": 1e-6, "adamw": 1e-3}
 
 
-def train(folder: Path, yaml: str, workers: int, threads: int | None = None) -> RunFolder:
-    """A finished run; `threads` caps those of the math library."""
+def train(folder: Path, yaml: str, workers: int, prefix: tuple[str, ...] = ()) -> RunFolder:
+    """A finished run, of a command after `prefix`."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(CONFIG + yaml)
-    environment = dict(os.environ) | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-    command = [sys.executable, "-m", "msnoah", "train", folder / "config.yaml", "--run", folder / "run", "--json"]
+    command = [*prefix, sys.executable, "-m", "msnoah", "train", folder / "config.yaml", "--run", folder / "run", "--json"]
     command = [*map(str, command), "--workers", str(workers)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout)["steps"] == STEPS
     return RunFolder(folder / "run")
@@ -63,9 +62,9 @@ def difference(one: RunFolder, other: RunFolder) -> float:
 def test_two_workers_beside_one(optimizer, norm, tmp_path):
     yaml = OPTIMIZERS[optimizer] + NORMS[norm]
     one, two = train(tmp_path / "one", yaml, 1), train(tmp_path / "two", yaml, 2)
-    single = train(tmp_path / "single", yaml, 1, threads=1)
+    single = train(tmp_path / "single", yaml, 1, ("taskset", "-c", "0"))
     apart, load = difference(one, two), os.getloadavg()[0]
     print(f"\n{optimizer}, {norm}: {STEPS} steps of 128 images; one process {images_per_s(one):.0f} images/s, "
-          f"of one thread {images_per_s(single):.0f}, two workers {images_per_s(two):.0f}; "
+          f"on one core {images_per_s(single):.0f}, two workers {images_per_s(two):.0f}; "
           f"weights, statistics and moments apart by {apart:.1e}; {os.cpu_count()} cores, load {load:.1f}")
     assert apart <= LARGEST_DIFFERENCE[optimizer]

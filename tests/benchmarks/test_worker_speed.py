@@ -37,8 +37,8 @@ def train(folder: Path, yaml: str, workers: int, prefix: tuple[str, ...] = ()) -
     """A finished run, of a command after `prefix`."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(CONFIG + yaml)
-    command = [*prefix, sys.executable, "-m", "msnoah", "train", folder / "config.yaml", "--run", folder / "run", "--json"]
-    command = [*map(str, command), "--workers", str(workers)]
+    command = [*prefix, sys.executable, "-m", "msnoah", "train", str(folder / "config.yaml"),
+               "--run", str(folder / "run"), "--json", "--workers", str(workers)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout)["steps"] == STEPS

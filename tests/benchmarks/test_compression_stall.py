@@ -27,7 +27,7 @@ from msnoah.training.training_state import gather
 
 MODEL = {"image_size": 28, "in_channels": 1, "patch_size": 7, "embed_dim": 192, "depth": 2, "num_heads": 4,
          "num_classes": 10}
-BATCH, SEGMENTS, STEPS = 64, 12, 10
+BATCH, SEGMENTS, STEPS = 64, 30, 10
 TARGET = 0.05
 
 

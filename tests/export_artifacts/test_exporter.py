@@ -148,7 +148,7 @@ def test_what_an_interrupted_export_leaves_is_whole(exported, tmp_path, monkeypa
     with pytest.raises(Interrupted):
         export_run(run, embed_preprocessing=True, verify_batches=[1])
     assert len(calls) == call
-    assert sorted(os.listdir(run.path)) == sorted([*FILES, "best.ckpt", "config.yaml", "profiles"])
+    assert sorted(os.listdir(run.path)) == sorted([*FILES, ".lock", "best.ckpt", "config.yaml", "profiles"])
     changed = {name for name in FILES if (run.path / name).read_bytes() != before[name]}
     assert changed <= {"model.onnx", "model.mindir"} and bool(changed) == ((function, call) in [("replacing", 2), ("write_json", 1)])
     onnx.checker.check_model(onnx.load(run.onnx_path))

@@ -36,11 +36,11 @@ def pretraining(checkpoint, model=None, **settings) -> RunConfig:
 def interrupt_before(step: int, monkeypatch) -> None:
     calls, draw_drops = [], step_inputs.draw_drops
 
-    def interrupting(model, random):
+    def interrupting(model, random, shard):
         calls.append(1)
         if len(calls) == step:
             os.kill(os.getpid(), signal.SIGINT)
-        draw_drops(model, random)
+        draw_drops(model, random, shard)
 
     monkeypatch.setattr(step_inputs, "draw_drops", interrupting)
 

@@ -132,11 +132,11 @@ def test_an_interrupted_run_goes_on_bit_for_bit(make_config, make_run, monkeypat
     train(config, whole)
     calls, draw = [], step_inputs.draw_drops
 
-    def interrupting(model, random):
+    def interrupting(model, random, shard):
         calls.append(random)
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGINT)
-        draw(model, random)
+        draw(model, random, shard)
 
     monkeypatch.setattr(step_inputs, "draw_drops", interrupting)
     with pytest.raises(TrainingError, match="interrupted at epoch 1, step 2; go on with --resume"):

@@ -45,14 +45,13 @@ class TrainingProcesses:
         return self._launcher.poll() is None
 
     def victims(self, whom: str, random: np.random.Generator) -> list[int]:
-        """Whom to kill: ids of the launcher, of one worker (a process that started none) or of all that live now."""
+        """Whom to kill: ids of the launcher, of one worker or of all that live now."""
         if whom == "launcher":
             return [self._launcher.pid]
         started = self._started()
         if whom == "all":
             return [self._launcher.pid, *(process.pid for process in started)]
-        parents = {process.ppid() for process in started}
-        workers = [process.pid for process in started if process.pid not in parents]
+        workers = [process.pid for process in started if _role(process) == "MS_WORKER"]   # not msrun or its scheduler
         return [int(random.choice(workers or [self._launcher.pid]))]   # at first there are none
 
     def _started(self) -> list[psutil.Process]:
@@ -132,6 +131,13 @@ def _mark_of(process: psutil.Process) -> str | None:
     try:
         return process.environ().get(MARK) if process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.Error, OSError):   # another user's, or ended meanwhile
+        return None
+
+
+def _role(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("MS_ROLE")
+    except (psutil.Error, OSError):
         return None
 
 

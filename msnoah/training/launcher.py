@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # MindSpore depends on it, and msrun imports it
 
 from msnoah.errors import RunFolderError, TrainingError
 from msnoah.run_folder import RunFolder, read_json
@@ -29,7 +29,7 @@ RECORD_VARIABLE = "MSNOAH_RECORD"
 """In the environment of workers: where the first one leaves what training returns, in place of printing it."""
 POLL_S = 0.1
 GRACE_S = 5.0
-"""What is left of a group may take so long to end by itself when its first worker has ended."""
+"""So long may msrun take to end by itself when the workers have ended: it waits for its scheduler."""
 
 
 def launch(program: Sequence[str], workers: int, run: RunFolder, device: str) -> dict[str, Any]:

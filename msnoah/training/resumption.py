@@ -29,7 +29,7 @@ def find_saved_run(run: RunFolder, resume: bool, group: WorkerGroup = ALONE) -> 
     exists = run.last_checkpoint.is_file() or bool(run.kept_checkpoints() or chain.paths())
     if not resume and exists:
         raise TrainingError(f"{run.path}: a run lies there already; resume it, or take another folder")
-    if resume and not exists and (run.history() or not run.config_path.is_file()):
+    if resume and not exists and run.history():
         raise TrainingError(f"{run.last_checkpoint}: nothing to resume: no such checkpoint")
     faults: Faults = []
     found = _newest_whole(run, chain, faults) if exists else None
